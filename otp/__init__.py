@@ -1,0 +1,15 @@
+"""The OTP path: the wire format, one-time codes and telephone numbers, shared by both ends.
+
+    codes                what an answer can say
+    errors               every refusal, each with its response code and a reason token
+    fields               what may stand in a field, and what odd input becomes
+    numbers templates    receivers; message texts with one place for the code
+    limits expiry        how often and how long
+    json_reader          JSON as leniently as existing senders need it
+    results              what every method answers with
+    messages             building commands (the sending end)
+    incoming             reading commands (the receiving end)
+    store                one-time codes: create, verify, send again, cancel
+
+Imports point upwards in this list only.
+"""

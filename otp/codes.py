@@ -30,7 +30,8 @@ class ResponseCode(StrEnum):
     def read(cls, value: object) -> "ResponseCode | None":
         """Read a code from an answer; ``None`` when it is none of ours.
 
-        ``"000"``, and the numbers 0 and 1202, are read as well: documents and answers of the family have them.
+        ``"000"``, and the numbers 0 and 1202, are read as well: documents and answers of the family have
+        them.
         """
         if isinstance(value, bool) or not isinstance(value, str | int):
             return None

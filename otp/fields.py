@@ -1,17 +1,20 @@
 """Decide what may stand in a field and what odd input becomes.
 
-| field             | accepted                       | refused                                                  |
-|-------------------|--------------------------------|----------------------------------------------------------|
-| reference         | text, whole number (-> text)   | empty, blank, > 1024 characters, other types             |
-| param1 .. param4  | text, whole number, None -> "" | a fifth, > 1024 characters, other types                  |
-| id                | text, whole number             | empty, > 255 characters, other types                     |
-| receiver          | text                           | a number (its leading zero is lost), empty, control characters |
-| message           | text                           | empty, more than its channel carries, lone surrogates    |
-| subject           | text                           | line breaks (they would start a new mail header)         |
-| lifetime          | whole seconds > 0, also "60"   | fractions, zero, negative, other types                   |
-| otp               | text, whole number             | other types                                              |
+| field            | accepted                       | refused                                           |
+|------------------|--------------------------------|---------------------------------------------------|
+| reference        | text, whole number (-> text)   | empty, blank, over 1024 characters, other types   |
+| param1 .. param4 | text, whole number, None -> "" | a fifth, over 1024 characters, other types        |
+| id               | text, whole number             | empty, over 255 characters, other types           |
+| receiver         | text                           | a number (its leading zero is lost), empty,       |
+|                  |                                | control characters                                |
+| message          | text                           | empty, more than its channel carries              |
+| subject          | text                           | line breaks (they would start a new mail header)  |
+| lifetime         | whole seconds > 0, also "60"   | fractions, zero, negative, other types            |
+| otp              | text, whole number             | other types                                       |
 
-Text is compared as it is, without trimming or Unicode normalisation: whoever verifies sends what was sent to create.
+Half a surrogate pair is refused everywhere: it is no character and has no UTF-8. References and parameters
+are compared as they are, without trimming or Unicode normalisation: whoever verifies repeats what was given
+to create.
 """
 
 import re
@@ -20,7 +23,7 @@ from collections.abc import Sequence
 from otp.errors import InvalidInput
 
 MAX_FIELD = 1024
-"""Characters of a reference or parameter. They are hashed, never stored; the bound only keeps nonsense out."""
+"""Characters of a reference or parameter. They are hashed, not stored; the bound only keeps nonsense out."""
 
 MAX_ID = 255
 """Characters of a message id: what a message queue's or journal's key column holds everywhere."""
@@ -34,18 +37,21 @@ MAX_EMAIL = 100_000
 MAX_RECEIVER = 320
 """Characters of a receiver: the longest mail address RFC 5321 allows (64 + 1 + 255)."""
 
+MAX_DIGITS = 40
+"""Digits of a number that stands for a text."""
+
 PARAMETERS = 4
 """``param1`` to ``param4``."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
-type_name = {str: "text", int: "a whole number", float: "a number with a fraction", bool: "true or false"}
+_TYPE_NAMES = {str: "text", int: "a whole number", float: "a number with a fraction", bool: "true or false"}
 
 
 def name_of_type(value: object) -> str:
     """Name the type of a value for an error, never the value itself."""
-    return type_name.get(type(value), "nothing" if value is None else f"a {type(value).__name__}")
+    return _TYPE_NAMES.get(type(value), "nothing" if value is None else f"a {type(value).__name__}")
 
 
 def is_whole(value: object) -> bool:
@@ -72,13 +78,26 @@ def text(value: object, field: str, *, limit: int, empty: bool = False) -> str:
     if len(value) > limit:
         raise InvalidInput(f"{field} has {len(value)} characters; at most {limit} are allowed.")
     if _SURROGATE.search(value):
-        raise InvalidInput(f"{field} holds half of a surrogate pair, which is no character.")
+        raise InvalidInput(f"{field} holds half a surrogate pair, which is no character.")
     return value
+
+
+def whole_as_text(value: object, field: str) -> object:
+    """Return a whole number as its decimal text, and anything else as it is.
+
+    Raises:
+        InvalidInput: A number nobody means: Python refuses to print some of them.
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    if abs(value) >= 10**MAX_DIGITS:
+        raise InvalidInput(f"{field} is a number of more than {MAX_DIGITS} digits.")
+    return str(value)
 
 
 def reference(value: object) -> str:
     """Return the text of a reference: ``1629685778`` and ``"1629685778"`` name the same transaction."""
-    return text(str(value) if is_whole(value) else value, "reference", limit=MAX_FIELD)
+    return text(whole_as_text(value, "reference"), "reference", limit=MAX_FIELD)
 
 
 def parameters(values: Sequence[object]) -> tuple[str, str, str, str]:
@@ -108,20 +127,21 @@ def parameter_list(values: Sequence[object]) -> Sequence[object]:
 def _parameter(value: object, index: int) -> str:
     if value is None:
         return ""
-    return text(str(value) if is_whole(value) else value, f"param{index}", limit=MAX_FIELD, empty=True)
+    name = f"param{index}"
+    return text(whole_as_text(value, name), name, limit=MAX_FIELD, empty=True)
 
 
 def message_id(value: object) -> str | int:
     """Check a message id and return it with its type: a number stays a number on the wire."""
-    text(str(value) if is_whole(value) else value, "id", limit=MAX_ID)
+    text(whole_as_text(value, "id"), "id", limit=MAX_ID)
     return value  # type: ignore[return-value]  # text() let only str and int through
 
 
 def receiver(value: object) -> str:
     """Check a receiver's form and return it without surrounding blanks.
 
-    Raises:
-        InvalidInput: Not a text, empty, too long, or with control characters (which end up in modem dialogues).
+    Raises: InvalidInput: Not a text, empty, too long, or with control characters (which end up in modem
+        dialogues).
     """
     if is_whole(value):
         raise InvalidInput("receiver must be text: as a number it loses its leading zero or plus.")

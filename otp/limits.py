@@ -1,7 +1,7 @@
 """Decide how often a receiver may be sent a code: pure functions of time stamps and ``now``.
 
-With a fresh code every 30 seconds and five tries each, guessing six digits succeeds with 1.4 % odds a day. Ten codes a
-day make it 0.005 %. The limit on codes therefore matters as much as the limit on tries.
+With a fresh code every 30 seconds and five tries each, guessing six digits succeeds with 1.4 % odds a day.
+With ten codes a day it is 0.005 %. The limit on codes matters as much as the limit on tries.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class Window:
 
 
 DEFAULT_WINDOWS = (Window(HOUR, 5), Window(DAY, 10))
-"""Five codes an hour and ten a day for one receiver (OWASP ASVS 5.0, 6.6.3; the defaults of Twilio Verify are near)."""
+"""Five codes an hour and ten a day for one receiver; Twilio Verify allows five in ten minutes."""
 
 
 def wait(windows: Sequence[Window], stamps: Sequence[int], now: float) -> int:

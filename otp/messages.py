@@ -1,23 +1,24 @@
 """Build commands exactly as the wire knows them.
 
-| function       | command        | data, in this order                                                             |
-|----------------|----------------|---------------------------------------------------------------------------------|
-| request_otp    | request-otp    | date_time expiration receiver message [id] reference param1..param4             |
-| verify_otp     | verify-otp     | date_time receiver otp reference param1..param4                                  |
-| resend_otp     | resend-otp     | date_time receiver reference (ours: older receivers do not know it)             |
-| cancel_otp     | cancel-otp     | date_time receiver reference (ours)                                             |
-| send_sms       | send-sms       | date_time expiration id receiver message                                        |
-| send_email     | send-email     | date_time expiration id receiver subject message                                |
-| send_message   | send-message   | date_time expiration id receiver message subject                                |
-| block_msisdn   | block-msisdn   | date_time receiver                                                              |
-| unblock_msisdn | unblock-msisdn | date_time receiver                                                              |
-| get_modem_list | get-modem-list | date_time                                                                       |
-| request_ussd   | request-ussd   | date_time ussd_code modem_id                                                    |
-| request        | any            | as given                                                                        |
+| command        | data, in this order                                                  |
+|----------------|----------------------------------------------------------------------|
+| request-otp    | date_time expiration receiver message [id] reference param1..param4  |
+| verify-otp     | date_time receiver otp reference param1..param4                      |
+| resend-otp     | date_time receiver reference (ours: older receivers do not know it)  |
+| cancel-otp     | date_time receiver reference (ours)                                  |
+| send-sms       | date_time expiration id receiver message                             |
+| send-email     | date_time expiration id receiver subject message                     |
+| send-message   | date_time expiration id receiver message subject                     |
+| block-msisdn   | date_time receiver                                                   |
+| unblock-msisdn | date_time receiver                                                   |
+| get-modem-list | date_time                                                            |
+| request-ussd   | date_time ussd_code modem_id                                         |
+| any other      | as given to ``request``                                              |
 
 Around ``data`` stand ``command``, ``callback_topic`` (before it) and ``callback_delay`` (last, milliseconds).
-Times are whole Unix seconds; ``expiration = date_time + lifetime``. ``id``, ``reference`` and the parameters keep their
-type: a number stays a number. Missing parameters are ``""``.
+Times are whole Unix seconds; ``expiration = date_time + lifetime``. ``id``, ``reference`` and the parameters
+keep
+their type: a number stays a number. Missing parameters are ``""``.
 """
 
 import json
@@ -87,7 +88,7 @@ class Message:
         return message
 
     def to_json(self) -> str:
-        """Return one line of JSON in pure ASCII, which no road and no receiver can misread.
+        """Return one line of JSON in ASCII, which no road and no receiver can misread.
 
         Raises:
             InvalidInput: ``data`` of a free ``request`` holds something JSON has no form for.
@@ -117,7 +118,7 @@ def callback_topic(command: str) -> str:
     return prefix + secrets.token_hex(16)
 
 
-def request_otp(  # noqa: D417 - the fields' rules are in otp.fields
+def request_otp(
     *,
     receiver: str,
     message: str,
@@ -129,9 +130,8 @@ def request_otp(  # noqa: D417 - the fields' rules are in otp.fields
 ) -> Message:
     """Ask the receiving end to make a code and send it.
 
-    Args:
-        message: The text with exactly one ``%s``; lone percent signs leave doubled, so that every receiver copes.
-        message_id: Left out of ``data`` when ``None``, as the requirement's sample does.
+    Args: message: The text with exactly one ``%s``; lone percent signs leave doubled, so that every receiver
+        copes. message_id: Left out of ``data`` when ``None``, as the requirement's sample does.
     """
     data = _times(now, lifetime) | {
         "receiver": fields.receiver(receiver),
@@ -165,14 +165,10 @@ def cancel_otp(*, receiver: str, reference: Scalar, now: float) -> Message:
 def send_sms(*, receiver: str, message: str, message_id: Scalar, lifetime: int, now: float) -> Message:
     """Send an SMS."""
     data = _envelope(now, lifetime, message_id, receiver)
-    return Message(
-        Command.SEND_SMS, data | {"message": fields.text(message, "message", limit=fields.MAX_SMS)}
-    )
+    return Message(Command.SEND_SMS, data | {"message": fields.text(message, "message", limit=fields.MAX_SMS)})
 
 
-def send_email(
-    *, receiver: str, message: str, subject: str, message_id: Scalar, lifetime: int, now: float
-) -> Message:
+def send_email(*, receiver: str, message: str, subject: str, message_id: Scalar, lifetime: int, now: float) -> Message:
     """Send a mail."""
     body = {
         "subject": fields.subject(subject),
@@ -185,7 +181,7 @@ def send_message(
     *, receiver: str, message: str, message_id: Scalar, lifetime: int, now: float, subject: str = ""
 ) -> Message:
     """Send an SMS or a mail, as the receiver has an ``@`` or not."""
-    limit = fields.MAX_EMAIL if isinstance(receiver, str) and "@" in receiver else fields.MAX_SMS
+    limit = fields.MAX_EMAIL if "@" in fields.receiver(receiver) else fields.MAX_SMS
     body = {"message": fields.text(message, "message", limit=limit), "subject": fields.subject(subject)}
     return Message(Command.SEND_MESSAGE, _envelope(now, lifetime, message_id, receiver) | body)
 
@@ -209,9 +205,7 @@ def request_ussd(*, ussd_code: str, modem_id: Scalar, now: float) -> Message:
     """Dial a USSD code on a modem; needs ``with_callback`` on every road but REST."""
     code = fields.text(ussd_code, "ussd_code", limit=fields.MAX_ID)
     modem = (
-        modem_id
-        if fields.is_whole(modem_id)
-        else fields.text(modem_id, "modem_id", limit=fields.MAX_ID, empty=True)
+        modem_id if fields.is_whole(modem_id) else fields.text(modem_id, "modem_id", limit=fields.MAX_ID, empty=True)
     )
     return Message(Command.REQUEST_USSD, _times(now) | {"ussd_code": code, "modem_id": modem})
 
@@ -227,15 +221,13 @@ def request(command: str, data: Mapping[str, Any]) -> Message:
 def for_original_pi(message: Message) -> Message:
     """Return a copy that the Java OTP-Pi with ``dropExpireOTP`` on delivers.
 
-    It compares ``expiration`` of what is sent with the clock in milliseconds, ``request-otp`` in seconds, and knows
-    mail as ``send-mail`` only.
+    It compares the ``expiration`` of what is sent with the clock in milliseconds, that of ``request-otp`` in
+    seconds, and knows mail as ``send-mail`` only.
     """
     if message.command not in (Command.SEND_SMS, Command.SEND_EMAIL, Command.SEND_MESSAGE):
         return message
     name = "send-mail" if message.command == Command.SEND_EMAIL else message.command
-    return replace(
-        message, command=name, data=dict(message.data) | {"expiration": message.data["expiration"] * 1000}
-    )
+    return replace(message, command=name, data=dict(message.data) | {"expiration": message.data["expiration"] * 1000})
 
 
 def _times(now: float, lifetime: object = None) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """Read receivers: tell a mail address from a number, and write one number one way.
 
-| policy      | ``0812-6661 111`` with region ID | ``*77#12``            | an impossible number |
-|-------------|----------------------------------|-----------------------|----------------------|
-| normalise   | ``+628126661111``                | ``*77#12``            | unchanged, stripped  |
-| strict      | ``+628126661111``                | refused               | refused              |
-| raw         | ``0812-6661 111``                | ``*77#12``            | unchanged            |
+| policy    | ``0812-6666 666`` in region ID | ``*77#12``  | an impossible number |
+|-----------|--------------------------------|-------------|----------------------|
+| normalise | ``+628126666666``              | ``*77#12``  | stripped             |
+| strict    | ``+628126666666``              | refused     | refused              |
+| raw       | ``0812-6666 666``              | ``*77#12``  | unchanged            |
 
-A number becomes E.164 only when ``phonenumbers`` calls it valid. Everything else keeps its digits and only loses blanks,
-dots, dashes, slashes and brackets: machine-to-machine numbers and short codes exist that no numbering plan knows.
-Without a region, numbers in national form stay national.
+A number becomes E.164 only when ``phonenumbers`` calls it valid. Everything else keeps its digits and only
+loses blanks, dots, dashes, slashes and brackets: machine-to-machine numbers and short codes exist that no
+numbering plan knows. Without a region, numbers in national form stay national.
 """
 
 import re
@@ -45,7 +45,7 @@ class Numbers:
 
     Attributes:
         policy: See the table above.
-        region: Where numbers in national form belong: ``"ID"``, or its calling code ``"62"``; ``None`` for nowhere.
+        region: Where national numbers belong: ``"ID"``, or its calling code ``"62"``; ``None`` for nowhere.
     """
 
     policy: NumberPolicy = NumberPolicy.NORMALISE
@@ -80,7 +80,7 @@ class Numbers:
         return valid or _stripped(found)
 
     def key(self, receiver: object) -> str:
-        """Return the one spelling of a receiver that limits, block lists and codes go by, whatever the policy.
+        """Return the one spelling that limits, block lists and codes go by, whatever the policy.
 
         Mail addresses ignore case here, numbers are E.164 where valid, and a leading ``00`` counts as ``+``.
 
@@ -107,11 +107,7 @@ class Numbers:
         return str(library.format_number(parsed, library.PhoneNumberFormat.E164))
 
     def _in_region(self) -> str:
-        return (
-            f" (region {self.region})"
-            if self.region
-            else "; without a region it must start with + and a country"
-        )
+        return f" (region {self.region})" if self.region else "; without a region it must start with + and a country"
 
 
 def is_email(receiver: str) -> bool:
@@ -184,7 +180,7 @@ def _region(value: str | None) -> str | None:
 
 @cache
 def _phonenumbers() -> ModuleType:
-    """Import ``phonenumbers`` when the first number is read: installations without it may send mail and ``raw``."""
+    """Import ``phonenumbers`` when the first number is read: who only sends mail does without."""
     try:
         return import_module("phonenumbers")
     except ImportError:

@@ -20,7 +20,7 @@ class Result:
         message: One sentence for a human; never a code, never a message body.
         reason: A token for programs (``rate_limited``, ``invalid_input`` ...); ``None`` after success.
         expires_at: When the code expires, Unix seconds; ``None`` where there is no code.
-        resend_after: Seconds to wait before the same can be asked for again; ``None`` when waiting does not help.
+        resend_after: Seconds to wait before asking again; ``None`` when waiting does not help.
     """
 
     command: str
@@ -51,7 +51,7 @@ class Result:
         return f"Result({self.command!r}, {self.response_code.value}, data keys {sorted(self.data)}{extra})"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the answer as JSON types: ``command``, ``response_code``, ``data``, ``message``, then what is set."""
+        """Return the answer as JSON types, leaving out what is ``None``."""
         answer: dict[str, Any] = {
             "command": self.command,
             "response_code": self.response_code.value,
@@ -81,8 +81,9 @@ class Result:
     def from_answer(cls, command: str, answer: Mapping[str, Any]) -> "Result":
         """Read the answer of a receiving end, this one's or an older one's.
 
-        Older ones say ``000`` for success, write ``response-code`` with a hyphen, put their text into ``error`` or
-        ``error_message``, and leave the code out when they dropped a message: that reads as a failure here.
+        Older ones say ``000`` for success, write ``response-code`` with a hyphen, put their text into
+        ``error`` or ``error_message``, and leave the code out when they dropped a message: that is a failure
+        here.
         """
         found = _first(answer, "response_code", "response-code")
         code = ResponseCode.read(found)

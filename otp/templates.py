@@ -54,9 +54,7 @@ class Template:
         if self.webotp_domain is not None and self.app_hash is not None:
             raise InvalidInput("webotp_domain and app_hash both claim the last line; give one of them.")
         if self.webotp_domain is not None and not _DOMAIN.fullmatch(self.webotp_domain):
-            raise InvalidInput(
-                "webotp_domain must be a host name such as example.com, without scheme or path."
-            )
+            raise InvalidInput("webotp_domain must be a host name such as example.com, without scheme or path.")
         if self.app_hash is not None and not _APP_HASH.fullmatch(self.app_hash):
             raise InvalidInput("app_hash must be the app's 11-character hash (letters, digits, + and /).")
 
@@ -66,10 +64,8 @@ class Template:
     def render(self, code: str, *, sms: bool = True) -> str:
         """Return the message with the code in its place.
 
-        Args:
-            code: The code.
-            sms: Whether it travels as an SMS: only then the last line for WebOTP or SMS Retriever is added and the
-                length of an SMS is asked for.
+        Args: code: The code. sms: Whether it travels as an SMS: only then it gets a last line, and must not
+            be too long for one.
 
         Raises:
             InvalidInput: The finished message is longer than its channel or the SMS Retriever allows.
@@ -97,9 +93,7 @@ class Template:
         fields.text(message, "message", limit=fields.MAX_SMS)
         size = len(message.encode())
         if self.app_hash is not None and size > RETRIEVER_BYTES:
-            raise InvalidInput(
-                f"message has {size} bytes; the SMS Retriever reads at most {RETRIEVER_BYTES}."
-            )
+            raise InvalidInput(f"message has {size} bytes; the SMS Retriever reads at most {RETRIEVER_BYTES}.")
         return message
 
 

@@ -78,7 +78,8 @@ class Taken:
 class Backend(Protocol):
     """Where records live. Every method is one atomic step and safe to call from any thread.
 
-    ``now`` is Unix seconds. Methods raise ``StoreError`` when the backend cannot be reached, and nothing else.
+    ``now`` is Unix seconds. Methods raise ``StoreError`` when the backend cannot be reached, and nothing
+    else.
     """
 
     def add(self, record: Record, windows: Sequence[Window], now: float) -> Taken | Wait | None:
@@ -104,11 +105,17 @@ class Backend(Protocol):
         ...
 
     def undo_resend(self, record: Record, now: float) -> None:
-        """Take back the resend that returned ``record``, unless there has been another since; it may follow at once."""
+        """Take back the resend that returned ``record``, unless there has been another since.
+
+        The next resend may follow at once.
+        """
         ...
 
     def undo_add(self, record: Record) -> None:
-        """Remove a record as it was added, if it still is that one; give the budget back if no try was charged."""
+        """Remove a record as it was added, and give its budget back if no try was charged.
+
+        Another record that has the name by now is left alone.
+        """
         ...
 
     def remove(self, name: bytes, owner: bytes) -> bool:

@@ -1,13 +1,16 @@
 """Derive everything the store keeps from one secret key: pure functions of bytes.
 
-    key        32 random bytes, never in the store
-    subkey     HMAC-SHA-256(key, label), one label per use, so that no value can stand in for another
-    name       HMAC(subkey "reference", reference)     what a record is found by; the reference itself is not stored
-    owner      HMAC(subkey "receiver", receiver)       what a budget is found by; the number itself is not stored
-    code       truncate(HMAC(subkey "code", nonce))    RFC 4226, 5.3; derived when needed, never stored
-    mac        HMAC(subkey "record", fields + code)    what a try is compared with
+| value  | is                                                | in the store | for                     |
+|--------|---------------------------------------------------|--------------|-------------------------|
+| key    | 32 random bytes                                   | never        |                         |
+| subkey | HMAC-SHA-256(key, label), one label per use       | never        | telling uses apart      |
+| nonce  | 16 random bytes per record                        | yes          |                         |
+| code   | truncate(HMAC(subkey, nonce)), RFC 4226 5.3       | never        | derived when it is sent |
+| name   | HMAC(subkey, reference)                           | yes          | finding a record        |
+| owner  | HMAC(subkey, receiver)                            | yes          | finding a budget        |
+| mac    | HMAC(subkey, reference, receiver, params, code)   | yes          | comparing a try         |
 
-Every field goes into the record's MAC behind its length: plain joining makes ``a:b`` + ``c`` equal ``a`` + ``b:c``.
+In the MAC each field stands behind its length: plain joining makes ``a:b`` + ``c`` equal ``a`` + ``b:c``.
 """
 
 import hashlib
@@ -18,7 +21,7 @@ KEY_BYTES = 32
 NONCE_BYTES = 16
 
 _RFC_DIGITS = 8
-"""RFC 4226 truncates to 31 bits, good for six to eight digits. Ten digits need 33.2: nine and ten take 63 bits."""
+"""RFC 4226 truncates to 31 bits: good for eight digits, too few for nine and ten, which take 63 bits."""
 
 
 class SecretKey:

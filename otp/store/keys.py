@@ -1,7 +1,7 @@
 """Read the store's key from its file, or make it at the first start.
 
-The key is what makes a stolen store useless: six digits under a plain hash fall in under a second. It therefore lives
-outside the store, is readable by its owner alone, and is never overwritten.
+The key is what makes a stolen store useless: six digits under a plain hash fall in under a second. It
+therefore lives outside the store, is readable by its owner alone, and is never overwritten.
 """
 
 import os
@@ -67,14 +67,12 @@ def _read(file: Path) -> bytes:
     with os.fdopen(descriptor, "rb") as stream:
         mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
         if mode & _OTHERS:
-            raise KeyFileError(
-                f"key_file {file} has mode {mode:04o}: others can reach it. Run: chmod 600 {file}"
-            )
+            raise KeyFileError(f"key_file {file} has mode {mode:04o}: others can reach it. Run: chmod 600 {file}")
         key = stream.read(KEY_BYTES + 1)
     if len(key) != KEY_BYTES:
         raise KeyFileError(
-            f"key_file {file} is not a key: {'more than ' if len(key) > KEY_BYTES else ''}"
-            f"{min(len(key), KEY_BYTES)} bytes instead of {KEY_BYTES}. Restore it, or remove it to start with a new one."
+            f"key_file {file} is not a key, which has exactly {KEY_BYTES} bytes. "
+            "Restore it, or remove it to start with a new one."
         )
     return key
 

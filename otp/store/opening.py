@@ -1,7 +1,6 @@
 """Put a store together: backend, key, policy, numbers, clock."""
 
 import os
-import time
 from collections.abc import Callable
 from typing import TypedDict, Unpack
 
@@ -11,6 +10,8 @@ from otp.store.keys import load_key
 from otp.store.memory import MemoryBackend
 from otp.store.otps import OtpStore
 from otp.store.policy import OtpPolicy
+from otp.store.redis import RedisBackend
+from otp.store.sqlite import SqliteBackend
 
 
 class StoreOptions(TypedDict, total=False):
@@ -36,17 +37,14 @@ def sqlite_store(
 ) -> OtpStore:
     """Open the store in ``cache_dir``, for any number of threads and processes of one machine.
 
-    Args:
-        cache_dir: Made with mode 0700 if it does not exist. On a local disk: SQLite's WAL does not work over NFS.
-        key_file: Made with mode 0600 if it does not exist; must lie outside ``cache_dir``.
-        options: ``policy``, ``numbers``, ``clock``.
+    Args: cache_dir: Made with mode 0700 if it does not exist. On a local disk: SQLite's WAL does not work
+        over NFS. key_file: Made with mode 0600 if it does not exist; must lie outside ``cache_dir``. options:
+        ``policy``, ``numbers``, ``clock``.
 
     Raises:
         KeyFileError: The key cannot be used.
         StoreError: The directory or the database cannot be used.
     """
-    from otp.store.sqlite import SqliteBackend
-
     key = load_key(key_file, outside=cache_dir)
     return OtpStore(SqliteBackend.in_directory(cache_dir, key.fingerprint), key, **options)
 
@@ -67,7 +65,5 @@ def redis_store(
         MissingExtra: The library ``redis`` is not installed.
         StoreError: Redis cannot be reached, or was filled under another key.
     """
-    from otp.store.redis import RedisBackend
-
     key = load_key(key_file)
     return OtpStore(RedisBackend.from_url(url, key.fingerprint, prefix=prefix), key, **options)

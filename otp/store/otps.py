@@ -1,8 +1,8 @@
 """Make one-time codes, verify them, send them again, cancel them.
 
-Verifying is charge, compare, consume. A try is taken before anything is compared, so that no number of parallel guesses
-gets more tries than one after the other; the comparison takes constant time; and of all right answers exactly one
-consumes the record. What the answers mean:
+Verifying is charge, compare, consume. A try is taken before anything is compared, so that no number of
+parallel guesses gets more tries than one after the other; the comparison takes constant time; and of all
+right answers exactly one consumes the record. What the answers mean:
 
 | answer to verify | when                                                                             |
 |------------------|----------------------------------------------------------------------------------|
@@ -10,26 +10,40 @@ consumes the record. What the answers mean:
 | 1202             | wrong code, receiver or parameter; unknown reference; used; tries exhausted      |
 | 1203             | a code that existed, was never used or exhausted, and expired                    |
 
-Methods are synchronous and safe to call from any number of threads; asyncio applications run them in a worker thread
-(``asyncio.to_thread``), since SQLite has no other way and a Redis round trip is then out of the loop as well.
+Methods are synchronous and safe to call from any number of threads; asyncio applications run them in a worker
+thread (``asyncio.to_thread``), since SQLite has no other way and a Redis round trip is then out of the loop
+as well.
 """
 
 import secrets
 import time
 import unicodedata
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from math import ceil
+from typing import Self
 
 from otp import fields
 from otp.codes import ResponseCode
-from otp.errors import DuplicateReference, ExpiredCode, InvalidInput, OtpError, RateLimited, UnknownCode
+from otp.errors import (
+    DuplicateReference,
+    ExpiredCode,
+    InvalidInput,
+    OtpError,
+    RateLimited,
+    StoreError,
+    UnknownCode,
+)
 from otp.numbers import Numbers
+from otp.store import rules
 from otp.store.base import Backend, Gone, Record, Taken, Wait
 from otp.store.digests import NONCE_BYTES, SecretKey, same
 from otp.store.policy import OtpPolicy
 
 Scalar = str | int
+
+_FILLERS = frozenset(" \t\r\n-\u2010\u2011\u2012\u2013")
+"""What people and mail programs put between the digits of a code."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -88,7 +102,7 @@ class OtpStore:
         self._numbers = numbers or Numbers()
         self._clock = clock
 
-    def __enter__(self) -> "OtpStore":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -120,7 +134,7 @@ class OtpStore:
         wire = self._numbers.wire(receiver)
         wanted = self.policy.lifetime if lifetime is None else fields.lifetime(lifetime)
         record, code = self._new_record(name, owner, bound, min(wanted, self.policy.max_lifetime))
-        refusal = self._backend.add(record, self.policy.windows, self._clock())
+        refusal = self._add(record)
         if isinstance(refusal, Taken):
             raise DuplicateReference("The reference has a code already; use another one, or resend its code.")
         if isinstance(refusal, Wait):
@@ -137,12 +151,10 @@ class OtpStore:
     ) -> ResponseCode:
         """Say whether a code is right: 0000, 1202 or 1203, as the module's table has it.
 
-        Args:
-            receiver: As given to ``create``, in any spelling of the same number.
-            otp: What the user typed. Blanks and dashes go, digits of every script count, and a number gets its lost
-                leading zeros back; a text does not. Whatever was typed costs a try.
-            reference: As given to ``create``.
-            params: As given to ``create``.
+        Args: receiver: As given to ``create``, in any spelling of the same number. otp: What the user typed.
+            Blanks and dashes go, digits of every script count, and a number gets its lost leading zeros back;
+            a text does not. Whatever was typed costs a try. reference: As given to ``create``. params: As
+            given to ``create``.
 
         Raises:
             InvalidInput: A field is not what ``otp.fields`` allows; no try is taken.
@@ -162,12 +174,10 @@ class OtpStore:
     def resend(self, *, receiver: str, reference: Scalar) -> Issued:
         """Derive an open code once more, with what is left of its time and tries. Send it, or ``undo`` it.
 
-        Raises:
-            InvalidInput: A field is not what ``otp.fields`` allows.
-            RateLimited: Too early (``resend_after`` says how long), or no resend left (``resend_after`` is ``None``).
-            UnknownCode: No open code for this reference and receiver.
-            ExpiredCode: The code expired.
-            StoreError: The store cannot be reached.
+        Raises: InvalidInput: A field is not what ``otp.fields`` allows. RateLimited: Too early
+            (``resend_after`` says how long), or no resend left (``resend_after`` is ``None``). UnknownCode:
+            No open code for this reference and receiver. ExpiredCode: The code expired. StoreError: The store
+            cannot be reached.
         """
         name, owner, _ = self._read(receiver, reference, ())
         wire = self._numbers.wire(receiver)
@@ -181,8 +191,9 @@ class OtpStore:
     def undo(self, issued: Issued) -> None:
         """Take back what ``create`` or ``resend`` did, because sending failed.
 
-        After ``create`` the reference can be used again at once, and the receiver's budget is as before unless
-        somebody has guessed in the meantime. After ``resend`` the code stays and may be sent again at once.
+        After ``create`` the reference can be used again at once, and the receiver's budget is as before
+        unless somebody has guessed in the meantime. After ``resend`` the code stays and may be sent again at
+        once.
         """
         if issued.resent:
             self._backend.undo_resend(issued.record, self._clock())
@@ -190,7 +201,7 @@ class OtpStore:
             self._backend.undo_add(issued.record)
 
     def cancel(self, *, receiver: str, reference: Scalar) -> bool:
-        """Forget a code, so that its reference is free again; its budget stays spent. Says whether there was one."""
+        """Forget a code and free its reference; its budget stays spent. Says whether there was one."""
         name, owner, _ = self._read(receiver, reference, ())
         return self._backend.remove(name, owner)
 
@@ -205,6 +216,15 @@ class OtpStore:
         """Close the backend; closing twice is fine."""
         self._backend.close()
 
+    def _add(self, record: Record) -> Taken | Wait | None:
+        """Add a record; when nobody knows whether that worked, take it back: its reference stays usable."""
+        try:
+            return self._backend.add(record, self.policy.windows, self._clock())
+        except StoreError:
+            with suppress(StoreError):
+                self._backend.undo_add(record)
+            raise
+
     def _read(
         self, receiver: str, reference: Scalar, params: Sequence[Scalar | None]
     ) -> tuple[bytes, bytes, tuple[str, ...]]:
@@ -213,13 +233,10 @@ class OtpStore:
         text = fields.reference(reference)
         return self._key.name(text), self._key.owner(key), (text, key, *fields.parameters(params))
 
-    def _new_record(
-        self, name: bytes, owner: bytes, bound: tuple[str, ...], lifetime: int
-    ) -> tuple[Record, str]:
+    def _new_record(self, name: bytes, owner: bytes, bound: tuple[str, ...], lifetime: int) -> tuple[Record, str]:
         now = int(self._clock())
         nonce = secrets.token_bytes(NONCE_BYTES)
         code = self._key.code(nonce, self.policy.digits)
-        cooldown = self.policy.cooldown(0)
         record = Record(
             name=name,
             owner=owner,
@@ -230,23 +247,18 @@ class OtpStore:
             expires_at=now + lifetime,
             keep_until=now + lifetime + self.policy.keep,
             resends=0,
-            resend_at=None if cooldown is None else now + cooldown,
+            resend_at=rules.next_resend(self.policy.cooldowns, 0, now, now + lifetime),
         )
         return record, code
 
-    def _issued(
-        self, record: Record, code: str, wire: str, *, shortened: bool = False, resent: bool = False
-    ) -> Issued:
+    def _issued(self, record: Record, code: str, wire: str, *, shortened: bool = False, resent: bool = False) -> Issued:
         now = int(self._clock())
-        possible = record.resend_at is not None and record.resend_at < record.expires_at
         return Issued(
             code=code,
             receiver=wire,
             lifetime=max(1, record.expires_at - now),
             expires_at=record.expires_at,
-            resend_after=max(0, record.resend_at - now)
-            if possible and record.resend_at is not None
-            else None,
+            resend_after=None if record.resend_at is None else max(0, record.resend_at - now),
             record=record,
             shortened=shortened,
             resent=resent,
@@ -257,11 +269,7 @@ def typed_code(otp: Scalar, digits: int) -> str:
     """Return what was typed as the digits it means; anything else stays what it is, and so is wrong."""
     if isinstance(otp, int):
         return str(otp).zfill(digits)
-    kept = (
-        char
-        for char in unicodedata.normalize("NFKC", otp)
-        if not char.isspace() and char not in "-\u2010\u2011\u2013"
-    )
+    kept = "".join(char for char in unicodedata.normalize("NFKC", otp) if char not in _FILLERS)
     return "".join(str(unicodedata.decimal(char)) if char.isdecimal() else char for char in kept)
 
 

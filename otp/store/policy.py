@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from otp.errors import InvalidInput
+from otp.fields import is_whole
 from otp.limits import DAY, DEFAULT_WINDOWS, HOUR, Window
 
 DIGITS_RANGE = (4, 10)
@@ -12,15 +13,13 @@ DIGITS_RANGE = (4, 10)
 class OtpPolicy:
     """How codes are made, how long they live and how often they may be tried, sent and made.
 
-    Attributes:
-        digits: Length of a code, 4 to 10. Six is what people expect and NIST SP 800-63B asks for at least.
-        lifetime: Seconds a code lives when nobody says otherwise.
-        max_lifetime: Seconds it lives at most; a longer request is shortened, and the answer says so. NIST SP 800-63B
-            sets 600 for codes sent out of band; raise it only if you have to.
-        tries: Wrong or right answers a code takes before it is void.
-        cooldowns: Seconds before the first, second, third ... resend; there are as many resends as entries.
-        windows: How many codes one receiver may be sent, by time window.
-        keep: Seconds an expired code is remembered, so that a late answer reads "expired" and not "wrong".
+    Attributes: digits: Length of a code, 4 to 10. Six is what people expect and NIST SP 800-63B asks for at
+        least. lifetime: Seconds a code lives when nobody says otherwise. max_lifetime: Seconds it lives at
+        most; a longer request is shortened, and the answer says so. NIST SP 800-63B sets 600 for codes sent
+        out of band; raise it only if you have to. tries: Wrong or right answers a code takes before it is
+        void. cooldowns: Seconds before the first, second, third ... resend; there are as many resends as
+        entries. windows: How many codes one receiver may be sent, by time window. keep: Seconds an expired
+        code is remembered, so that a late answer reads "expired" and not "wrong".
     """
 
     digits: int = 6
@@ -49,11 +48,7 @@ class OtpPolicy:
             _check("windows: seconds", window.seconds, 1, 30 * DAY)
             _check("windows: codes", window.codes, 1, 100_000)
 
-    def cooldown(self, resends: int) -> int | None:
-        """Return the seconds to wait after the ``resends``-th resend; ``None`` when that was the last."""
-        return self.cooldowns[resends] if resends < len(self.cooldowns) else None
-
 
 def _check(name: str, value: int, low: int, high: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+    if not is_whole(value) or not low <= value <= high:
         raise InvalidInput(f"{name} must be a whole number from {low} to {high}.")

@@ -8,7 +8,7 @@ from otp.store.base import Gone, Record, Wait
 
 
 def gone(record: Record | None, now: float) -> Gone | None:
-    """Return why a record is not open; ``None`` when it is. Void comes before expired, so that used stays used."""
+    """Return why a record is not open; ``None`` when it is. Void comes before expired: used stays used."""
     if record is None or now >= record.keep_until:
         return Gone.UNKNOWN
     if record.used or record.tries <= 0:

@@ -1,0 +1,55 @@
+"""Deadlines of many connections in one place: a timer wheel. Pure: the caller passes `now`.
+
+One wheel and one tick serve all keepalives and timeouts; a timer per connection would cost a heap entry each and a
+reschedule per ping. Idle connections cost nothing between their pings.
+"""
+
+import math
+from typing import Final, Protocol
+
+RESOLUTION: Final = 0.05
+"""Seconds between two ticks: how late a deadline may be noticed."""
+
+
+class Expiring(Protocol):
+    """Something with a deadline."""
+
+    due: float
+    """When it wants to be called; the wheel reads it, its owner sets it through `Deadlines.set`. `inf` is never."""
+
+    def expired(self, now: float) -> None:
+        """Act on the deadline; may set the next one."""
+
+
+class Deadlines:
+    """Call each item once its deadline is over.
+
+    An item has one deadline at a time. Moving it leaves a stale entry in an older slot, which is dropped when its
+    time comes: cheaper than finding and removing it.
+    """
+
+    __slots__ = ("slots", "ticked")
+
+    def __init__(self, now: float) -> None:
+        self.slots: dict[int, list[Expiring]] = {}
+        self.ticked = self._slot(now)
+
+    @staticmethod
+    def _slot(at: float) -> int:
+        return math.ceil(at / RESOLUTION)
+
+    def set(self, item: Expiring, at: float) -> None:
+        """Give an item its deadline, in place of the one it had; `inf` takes it off."""
+        item.due = at
+        if at != math.inf:
+            self.slots.setdefault(max(self._slot(at), self.ticked + 1), []).append(item)
+
+    def tick(self, now: float) -> None:
+        """Call every item whose deadline is over."""
+        current = int(now / RESOLUTION)
+        for slot in range(self.ticked + 1, current + 1):
+            self.ticked = slot
+            for item in self.slots.pop(slot, ()):
+                if item.due <= now:
+                    item.due = math.inf
+                    item.expired(now)

@@ -1,0 +1,156 @@
+"""WebSocket frames as bytes, in and out (RFC 6455, section 5.2). Pure: no socket, no clock, no library.
+
+A client's frame becomes the server's frame once, here; every subscriber then shares those bytes.
+
+    client sends   81 85 37fa213d 7f9f4d5158     text, final, masked, 5 bytes: "Hello"
+    scan() makes   81 05 48656c6c6f              text, final, bare,   5 bytes: "Hello"
+
+`scan` takes only what is common and complete: final, unextended, masked text or binary frames that hold at least one
+byte. At the first byte that is anything else it stops, and the caller lets `broker.judge` decide.
+"""
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+TEXT: Final = 0x81
+"""First byte of a final text frame."""
+BINARY: Final = 0x82
+"""First byte of a final binary frame."""
+CLOSE: Final = 0x88
+PING: Final = 0x89
+PONG: Final = 0x8A
+
+Entry: TypeAlias = tuple[object, int, bytes]
+"""One message on its way: who sent it (None: nobody connected), `TEXT` or `BINARY`, the whole server frame."""
+
+KNOWN_OPCODES: Final = frozenset({0x0, 0x1, 0x2, 0x8, 0x9, 0xA})
+HOPELESS: Final = -1
+"""What `span` answers for a frame that is refused whatever its payload: no reason to wait for it."""
+
+# The two header bytes of every short frame, made once: looking one up is twice as fast as building it.
+_SHORT: Final = {opcode: [bytes((opcode, size)) for size in range(126)] for opcode in (TEXT, BINARY)}
+_MEDIUM: Final = {opcode: bytes((opcode, 126)) for opcode in (TEXT, BINARY)}
+_LONG: Final = {opcode: bytes((opcode, 127)) for opcode in (TEXT, BINARY)}
+
+
+def server_frame(opcode: int, payload: bytes) -> bytes:
+    """Build one final, unmasked frame with the shortest length encoding.
+
+    Args:
+        opcode: the first byte: `TEXT`, `BINARY`, `CLOSE`, `PING` or `PONG`.
+        payload: the application data.
+    """
+    size = len(payload)
+    if size < 126:
+        return bytes((opcode, size)) + payload
+    if size < 65536:
+        return bytes((opcode, 126)) + size.to_bytes(2, "big") + payload
+    return bytes((opcode, 127)) + size.to_bytes(8, "big") + payload
+
+
+def close_frame(code: int, reason: str = "") -> bytes:
+    """Build a Close frame; it always carries a code, since PHP's fread fails on an empty one."""
+    return server_frame(CLOSE, code.to_bytes(2, "big") + reason.encode())
+
+
+def is_utf8(payload: bytes) -> bool:
+    """Tell whether a whole message is UTF-8 (RFC 6455, 5.6)."""
+    if payload.isascii():  # most text: 30 times faster than decoding it
+        return True
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def span(data: bytes, start: int, max_payload: int) -> int:
+    """Measure the client frame that begins at `start`.
+
+    Returns:
+        Its length in bytes, header and mask included; 0 while the header is incomplete; `HOPELESS` when two to ten
+        bytes already decide that it will be refused: unknown opcode, no mask, or a payload above `max_payload`.
+    """
+    if len(data) - start < 2:
+        return 0
+    if data[start] & 0x0F not in KNOWN_OPCODES or data[start + 1] < 0x80:
+        return HOPELESS
+    size = data[start + 1] & 0x7F
+    header = 6
+    if size > 125:
+        width = 2 if size == 126 else 8
+        if len(data) - start < 2 + width:
+            return 0
+        size = int.from_bytes(data[start + 2 : start + 2 + width], "big")
+        header += width
+    return HOPELESS if size > max_payload else header + size
+
+
+def scan(
+    data: bytes,
+    pos: int,
+    stop: int,
+    origin: object,
+    out: list[Entry],
+    unmask: Callable[[bytes, bytes], bytes],
+    max_payload: int,
+) -> int:
+    """Turn the common, complete frames of `data` into server frames.
+
+    This loop is the hot path of the broker: 0.45 us for a frame of 128 bytes (`python -m bench fanout`).
+
+    Args:
+        data: what the socket gave.
+        pos: where the first frame begins.
+        stop: no new frame is begun at or behind this index, so that one client cannot fill a turn of the loop.
+        origin: goes into each entry.
+        out: the entries are appended here.
+        unmask: XOR of a payload with the four bytes of its mask.
+        max_payload: bytes; a longer frame is not taken.
+
+    Returns:
+        The index of the first byte that was not taken.
+    """
+    end = len(data)
+    while pos < stop:
+        if end - pos < 7:
+            break
+        opcode = data[pos]
+        size = data[pos + 1] - 128  # below 0: no mask
+        if opcode != TEXT and opcode != BINARY:
+            break
+        if 0 < size < 126:
+            body = pos + 6
+            header = _SHORT[opcode][size]
+        elif size == 126:
+            size = data[pos + 2] << 8 | data[pos + 3]
+            if size < 126:
+                break
+            body = pos + 8
+            header = _MEDIUM[opcode] + data[pos + 2 : pos + 4]
+        elif size == 127 and end - pos >= 14:
+            size = int.from_bytes(data[pos + 2 : pos + 10], "big")
+            if size < 65536:
+                break
+            body = pos + 14
+            header = _LONG[opcode] + data[pos + 2 : pos + 10]
+        else:
+            break
+        after = body + size
+        if after > end or size > max_payload:
+            break
+        payload = unmask(data[body:after], data[body - 4 : body])
+        if opcode == TEXT and not payload.isascii() and not is_utf8(payload):
+            break
+        out.append((origin, opcode, header + payload))
+        pos = after
+    return pos
+
+
+def as_text(entry: Entry) -> Entry:
+    """Turn a binary message into text when it is UTF-8, for receivers that know text only."""
+    origin, opcode, frame = entry
+    if opcode != BINARY:
+        return entry
+    payload = frame[{126: 4, 127: 10}.get(frame[1], 2) :]
+    return (origin, TEXT, bytes((TEXT,)) + frame[1:]) if is_utf8(payload) else entry

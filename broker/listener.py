@@ -1,0 +1,197 @@
+"""Listening sockets: both loopbacks for `localhost`, Unix sockets, inherited ones; accepting can pause and resume."""
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+import ssl
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from broker.logs import Log
+
+LOG: Final = Log()
+BACKLOG: Final = 4096
+"""Connections the kernel keeps until they are accepted: a restart storm of 4,000 clients loses nobody."""
+DEAD_LINK: Final = 60_000
+"""TCP_USER_TIMEOUT in ms: sent bytes that nobody's kernel acknowledges for so long mean a dead link. A busy client's
+kernel still acknowledges, so this never cuts one that is merely slow."""
+
+
+class ListenError(Exception):
+    """Say why an address cannot be listened on."""
+
+
+def bind_hosts(hosts: Sequence[str], port: int) -> list[socket.socket]:
+    """Bind every host to one port; `localhost` means 127.0.0.1 and, where there is one, ::1.
+
+    Args:
+        hosts: names or addresses.
+        port: 0 takes a free one, the same for all.
+
+    Raises:
+        ListenError: an address is unknown or taken.
+    """
+    sockets: list[socket.socket] = []
+    try:
+        for host in hosts:
+            for family, address, optional in _addresses(host):
+                bound = _bind(family, address, port, optional=optional)
+                if bound is not None:
+                    sockets.append(bound)
+                    port = port or bound.getsockname()[1]
+    except ListenError:
+        for each in sockets:
+            each.close()
+        raise
+    return sockets
+
+
+def _addresses(host: str) -> list[tuple[int, str, bool]]:
+    if host == "localhost":  # not left to the resolver: many hosts files know one of the two only
+        return [(socket.AF_INET, "127.0.0.1", False), (socket.AF_INET6, "::1", True)]
+    try:
+        found = socket.getaddrinfo(host or None, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise ListenError(
+            f"cannot listen on host {host!r}: {error.strerror}; give an address of this machine"
+        ) from None
+    return list(dict.fromkeys((family, str(address[0]), False) for family, *_, address in found))
+
+
+def _bind(family: int, address: str, port: int, *, optional: bool) -> socket.socket | None:
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # accepted sockets inherit it
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_LINK)
+        bound.setblocking(False)
+        bound.bind((address, port))
+        bound.listen(BACKLOG)
+    except OSError as error:
+        bound.close()
+        if optional and error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+            return None
+        raise ListenError(_why(address, port, error)) from None
+    return bound
+
+
+def _why(address: str, port: int, error: OSError) -> str:
+    place = f"{address} port {port}"
+    if error.errno == errno.EADDRINUSE:
+        return f"cannot listen on {place}: another process listens there; stop it, or choose another --port"
+    if error.errno == errno.EACCES:
+        return f"cannot listen on {place}: ports below 1024 need a privilege (CAP_NET_BIND_SERVICE)"
+    return f"cannot listen on {place}: {error.strerror}"
+
+
+def bind_unix(path: str) -> socket.socket:
+    """Bind a Unix socket, in place of one that a dead process left behind.
+
+    Raises:
+        ListenError: the path is in use or cannot be made.
+    """
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_stale(path)
+        bound.setblocking(False)
+        bound.bind(path)
+        bound.listen(BACKLOG)
+    except OSError as error:
+        bound.close()
+        raise ListenError(f"cannot listen on socket_path {path}: {error.strerror or error}") from None
+    except ListenError:
+        bound.close()
+        raise
+    return bound
+
+
+def _remove_stale(path: str) -> None:
+    try:
+        kind = Path(path).stat().st_mode
+    except OSError:
+        return
+    if not stat.S_ISSOCK(kind):
+        raise ListenError(f"cannot listen on socket_path {path}: a file that is no socket stands there")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)  # noqa: PTH108 - the counterpart of bind
+            return
+    raise ListenError(f"cannot listen on socket_path {path}: another process listens there")
+
+
+class Listener:
+    """Accept connections on some sockets, with pauses.
+
+    A loop's server cannot pause, and out of descriptors both loops misbehave: asyncio logs each try (14 MB in 3 s),
+    uvloop drops the client in silence. So the loop's server gets a duplicate of each socket, which can be closed and
+    made again while the kernel keeps who comes meanwhile.
+
+    Args:
+        sockets: bound and listening; closed by `close`.
+        factory: makes the protocol of an accepted socket.
+        context: TLS for TCP sockets.
+        handshake_timeout: seconds for the TLS handshake.
+    """
+
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket],
+        factory: Callable[[], asyncio.Protocol],
+        context: ssl.SSLContext | None,
+        handshake_timeout: float,
+    ) -> None:
+        self.sockets = list(sockets)
+        self.factory = factory
+        self.context = context
+        self.timeout = handshake_timeout if context else None
+        self.accepting = False
+        self._servers: list[asyncio.AbstractServer] = []
+        self._busy = asyncio.Lock()
+
+    async def resume(self) -> None:
+        """Begin or go on accepting."""
+        async with self._busy:
+            if self.accepting:
+                return
+            loop = asyncio.get_running_loop()
+            for each in self.sockets:
+                twin = each.dup()
+                if each.family == socket.AF_UNIX:
+                    server: asyncio.AbstractServer = await loop.create_unix_server(
+                        self.factory, sock=twin, backlog=BACKLOG
+                    )
+                else:
+                    server = await loop.create_server(
+                        self.factory,
+                        sock=twin,
+                        backlog=BACKLOG,
+                        ssl=self.context,
+                        ssl_handshake_timeout=self.timeout,
+                    )
+                self._servers.append(server)
+            self.accepting = True
+
+    def pause(self) -> None:
+        """Stop accepting; the kernel keeps who comes."""
+        self.accepting = False
+        servers, self._servers = self._servers, []
+        for server in servers:
+            server.close()
+
+    def close(self) -> None:
+        """Stop listening, and remove the file of a Unix socket."""
+        self.pause()
+        for each in self.sockets:
+            if each.family == socket.AF_UNIX:
+                with contextlib.suppress(OSError):
+                    os.unlink(each.getsockname())  # noqa: PTH108 - the counterpart of bind
+            each.close()
+        self.sockets = []

@@ -1,0 +1,103 @@
+"""A broker as a process: event loop, signals, service manager."""
+
+import asyncio
+import contextlib
+import logging
+import logging.handlers
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from broker.logs import Log, describe
+from broker.notify import Notifier, inherited_sockets
+from broker.server import WSMessageBroker
+from broker.settings import Settings
+
+LOG = Log()
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Return a uvloop where it is installed, else asyncio's own."""
+    try:
+        import uvloop  # noqa: PLC0415 - there is no wheel of it for every machine
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+def run(settings: Settings, reload_settings: Callable[[], Settings], handler: logging.Handler) -> int:
+    """Serve until TERM or INT.
+
+    Args:
+        settings: as loaded.
+        reload_settings: loads them again.
+        handler: the log's handler, whose file USR1 opens again.
+
+    Returns:
+        The exit code: 0 after a drain, 1 when a second signal cut it short.
+
+    Raises:
+        broker.listener.ListenError: an address cannot be listened on.
+        broker.tls.TlsError: the certificate cannot be used.
+    """
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(_serve(settings, reload_settings, handler))
+
+
+async def _serve(settings: Settings, reload_settings: Callable[[], Settings], handler: logging.Handler) -> int:
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_report)
+    broker = WSMessageBroker(
+        settings, inherited=inherited_sockets(), notifier=Notifier(), reload_settings=reload_settings
+    )
+    await broker.start()
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    _on_signals(loop, broker, handler, stop, hurry)
+    await stop.wait()
+    draining = loop.create_task(broker.drain())
+    hurried = loop.create_task(hurry.wait())
+    await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
+    finished = draining.done()
+    for task in (draining, hurried):
+        task.cancel()
+    await asyncio.gather(draining, hurried, return_exceptions=True)
+    await broker.end()
+    return 0 if finished else 1
+
+
+def _on_signals(
+    loop: asyncio.AbstractEventLoop,
+    broker: WSMessageBroker,
+    handler: logging.Handler,
+    stop: asyncio.Event,
+    hurry: asyncio.Event,
+) -> None:
+    reloads: set[asyncio.Task[bool]] = set()
+
+    def on_stop() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    def on_reload() -> None:
+        task = loop.create_task(broker.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_stop)
+    loop.add_signal_handler(signal.SIGHUP, on_reload)
+    loop.add_signal_handler(signal.SIGUSR1, _reopen, handler)
+
+
+def _reopen(handler: logging.Handler) -> None:
+    """Open the log file again after it was moved away."""
+    if isinstance(handler, logging.handlers.WatchedFileHandler):
+        with contextlib.suppress(OSError):
+            handler.reopenIfNeeded()
+
+
+def _report(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what a callback raised, without its text: it may quote what a client sent."""
+    error = context.get("exception")
+    what = describe(error) if isinstance(error, BaseException) else None
+    LOG.error("loop_error", message=str(context.get("message", ""))[:100], error=what)

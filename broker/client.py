@@ -53,9 +53,12 @@ async def subscribe(url: str, timeout: float = 10.0) -> AsyncGenerator[str | byt
         ClientError: it was refused or cut off.
     """
     try:
-        async with connect(url, open_timeout=timeout, ping_interval=None, max_size=None, proxy=None) as socket:
+        socket = await connect(url, open_timeout=timeout, ping_interval=None, max_size=None, proxy=None)
+        try:
             while True:
                 yield await socket.recv()
+        finally:
+            await socket.close()
     except (WebSocketException, OSError, TimeoutError) as error:
         raise ClientError(explain(error)) from None
 

@@ -1,0 +1,29 @@
+"""What every command is handed, and what it hands back."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bench.machine import Cores
+from bench.selection import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Who is measured, and where."""
+
+    selection: Selection
+    cores: Cores
+    quick: bool = False
+
+
+class Measurement(Protocol):
+    """A command at work. What it has so far can be shown at any time, also after an interruption."""
+
+    def measure_all(self) -> None:
+        """Take every figure; progress goes to standard error."""
+
+    def text(self) -> str:
+        """Return the tables of what has been measured."""
+
+    def document(self) -> dict[str, Any]:
+        """Return everything that has been measured, for the JSON file."""

@@ -1,0 +1,27 @@
+"""A bare relay in C: what the system calls alone cost."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from bench.peers.base import BENCH, Peer, missing_program
+
+
+class Floor(Peer):
+    """Receive, unmask, one `send` per subscriber (`bench/floor.c`): no broker can need less."""
+
+    name = "floor"
+    accounts = ()
+
+    def unavailable(self) -> str | None:
+        return missing_program("cc", "install a C compiler, for example the package gcc")
+
+    def version(self) -> str:
+        found = subprocess.run(["cc", "-dumpfullversion"], capture_output=True, text=True, check=True)
+        return f"bench/floor.c, cc {found.stdout.strip()} -O2"
+
+    def command(self, port: int, workdir: Path) -> list[str]:
+        program = workdir / "floor"
+        compiler = shutil.which("cc") or "cc"
+        subprocess.run([compiler, "-O2", "-Wall", "-o", str(program), str(BENCH / "floor.c")], check=True)
+        return [str(program), str(port)]

@@ -1,0 +1,67 @@
+"""NATS over WebSocket: the `nats-server` of Debian and others."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from bench.peers.base import Peer, missing_program
+from bench.ports import free_port
+from bench.wire import BINARY, Dialect
+
+_SUBJECT = "bench"
+# nats-server has no flag for its WebSocket listener, only this file.
+_CONFIG = """\
+host: 127.0.0.1
+port: {nats_port}
+websocket {{
+    host: 127.0.0.1
+    port: {port}
+    no_tls: true
+    compression: false
+}}
+authorization {{ user: {user}, password: {password} }}
+"""
+
+
+class NatsDialect(Dialect):
+    """The NATS client protocol in binary frames; the server packs many messages into one frame."""
+
+    opcode = BINARY
+    framed = False
+    ready = b"PONG\r\n"
+
+    def __init__(self, user: str, password: str) -> None:
+        options = f'{{"verbose":false,"pedantic":false,"echo":false,"user":"{user}","pass":"{password}"}}'
+        self.hello = f"CONNECT {options}\r\nSUB {_SUBJECT} 1\r\nPING\r\n".encode()
+
+    def published(self, payload: bytes) -> bytes:
+        return b"PUB %s %d\r\n%s\r\n" % (_SUBJECT.encode(), len(payload), payload)
+
+    def delivered(self, payload: bytes) -> bytes:
+        return b"MSG %s 1 %d\r\n%s\r\n" % (_SUBJECT.encode(), len(payload), payload)
+
+
+class Nats(Peer):
+    """`nats-server` with its WebSocket listener; clients ask for no echo of their own messages."""
+
+    name = "nats"
+
+    def __init__(self) -> None:
+        self.dialect = NatsDialect(*self.accounts[0])
+
+    def unavailable(self) -> str | None:
+        return missing_program("nats-server", "install the package nats-server")
+
+    def version(self) -> str:
+        found = subprocess.run(["nats-server", "--version"], capture_output=True, text=True, check=True)
+        return found.stdout.strip()
+
+    def command(self, port: int, workdir: Path) -> list[str]:
+        (user, password) = self.accounts[0]
+        config = workdir / "nats.conf"
+        config.write_text(_CONFIG.format(port=port, nats_port=free_port(), user=user, password=password))
+        return [shutil.which("nats-server") or "nats-server", "-c", str(config)]
+
+    def target(self, topic: str) -> str:
+        del topic
+        return "/"

@@ -1,0 +1,1 @@
+"""The programs of the peers that are no program by themselves."""

@@ -1,0 +1,131 @@
+"""From single runs to the fan-out table: medians, spread, ratios (pure)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.load import BUSY_SHARE, RunResult
+from bench.report import number, percent, ratio, table
+from bench.shapes import Shape
+from bench.stats import median, percentile, spread
+
+HEAD = (
+    "subscribers",
+    "broker",
+    "us/delivery",
+    "spread",
+    "best",
+    "x ours",
+    "us/message",
+    "messages/s",
+    "deliveries/s",
+    "all have it, p50 ms",
+    "p99 ms",
+    "broker CPU",
+    "load CPU",
+    "disturbed",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run with where it belongs."""
+
+    shape: Shape
+    peer: str
+    round: int
+    result: RunResult
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The runs of one shape against one broker, put together; medians unless said otherwise."""
+
+    shape: Shape
+    peer: str
+    per_delivery: float
+    spread: float
+    """Largest minus smallest processor time per delivery, as a fraction of the median."""
+    best: float
+    """The smallest processor time per delivery: on a disturbed machine nearest to the truth."""
+    per_message: float
+    messages_per_second: float
+    deliveries_per_second: float
+    completion_p50: float
+    completion_p99: float
+    broker_share: float
+    load_share: float
+    disturbed: float
+    """Time the broker was kept from its core, as a fraction of the run."""
+
+    @property
+    def load_bound(self) -> bool:
+        """Whether the load generator was so busy that it may have set the pace."""
+        return self.load_share > BUSY_SHARE
+
+
+def make_row(runs: Sequence[Run]) -> Row:
+    """Put the runs of one shape against one broker together."""
+    results = [run.result for run in runs]
+    per_delivery = [result.per_delivery for result in results]
+    samples = [sample for result in results for sample in result.completion_ms]
+    return Row(
+        shape=runs[0].shape,
+        peer=runs[0].peer,
+        per_delivery=median(per_delivery),
+        spread=spread(per_delivery),
+        best=min(per_delivery),
+        per_message=median([result.per_message for result in results]),
+        messages_per_second=median([result.messages / result.wall for result in results]),
+        deliveries_per_second=median([result.deliveries / result.wall for result in results]),
+        completion_p50=percentile(samples, 50),
+        completion_p99=percentile(samples, 99),
+        broker_share=median([result.broker_share for result in results]),
+        load_share=median([result.load_share for result in results]),
+        disturbed=median([result.disturbed / result.wall for result in results]),
+    )
+
+
+def make_rows(runs: Sequence[Run]) -> list[Row]:
+    """Put all runs together, in the order in which shapes and brokers first appear."""
+    groups: dict[tuple[Shape, str], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.shape, run.peer), []).append(run)
+    return [make_row(group) for group in groups.values()]
+
+
+def baseline_of(rows: Sequence[Row], shape: Shape, baseline: str) -> float | None:
+    """Find the baseline's processor time per delivery in a shape, None when it was not measured."""
+    return next((row.per_delivery for row in rows if row.shape == shape and row.peer == baseline), None)
+
+
+def _cells(row: Row, base: float | None) -> list[str]:
+    return [
+        row.shape.name,
+        row.peer,
+        number(row.per_delivery),
+        percent(row.spread),
+        number(row.best),
+        ratio(row.per_delivery, base),
+        number(row.per_message),
+        number(row.messages_per_second),
+        number(row.deliveries_per_second),
+        number(row.completion_p50),
+        number(row.completion_p99),
+        percent(row.broker_share),
+        percent(row.load_share) + ("!" if row.load_bound else ""),
+        percent(row.disturbed),
+    ]
+
+
+def fanout_table(rows: Sequence[Row], baseline: str) -> str:
+    """Lay out the table, shape by shape, and say what makes a figure doubtful."""
+    shapes = dict.fromkeys(row.shape for row in rows)
+    lines = [_cells(row, baseline_of(rows, shape, baseline)) for shape in shapes for row in rows if row.shape == shape]
+    text = table(HEAD, lines)
+    for row in rows:
+        if row.load_bound:
+            text += (
+                f"\n! {row.shape.name}, {row.peer}: the load generator used {percent(row.load_share)} of its "
+                f"core beside the broker's {percent(row.broker_share)}: it may have set the pace"
+            )
+    return text

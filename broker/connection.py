@@ -217,6 +217,12 @@ class Connection(asyncio.Protocol):
         self._take(data)
 
     def _take(self, data: bytes) -> None:
+        if self.topic.behind and not self.lost and self.topic.nobody_keeps_up(self.paused, self.core.clock()):
+            self._wait_for_readers(data)
+        else:
+            self._work(data)
+
+    def _work(self, data: bytes) -> None:
         try:
             self._handle(data)
         except Exception as error:  # noqa: BLE001 - a fault of ours ends this connection and no other
@@ -258,18 +264,31 @@ class Connection(asyncio.Protocol):
             self.transport.pause_reading()
         self.core.loop.call_soon(self._resume)
 
+    def _wait_for_readers(self, data: bytes) -> None:
+        """Let TCP slow this sender down while every reader of its topic is behind."""
+        self.pending = bytearray(data)
+        self.resting = True
+        self.transport.pause_reading()
+        self.core.topics.wait_for_readers(self.topic, self._resume)
+
     def _resume(self) -> None:
-        if not self.resting:
-            return
-        self.resting = False
-        data, self.pending = bytes(self.pending or b""), None
-        self._take(data)
+        """Go on with what was left; called by the next turn, by a reader that caught up, or when waiting is over."""
+        if self.resting:
+            self._take(self._next_share())
+            self._after_share()
+
+    def _after_share(self) -> None:
         if self.resting:
             return
         if self.lost:
             self._depart(ABNORMAL)
         else:
             self.transport.resume_reading()
+
+    def _next_share(self) -> bytes:
+        self.resting = False
+        data, self.pending = bytes(self.pending or b""), None
+        return data
 
     def _publish(self, entries: list[Entry]) -> None:
         allowed = len(entries)
@@ -307,7 +326,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> None:
         """Handle all that came before the FIN; the transport then closes."""
         while self.resting:
-            self._resume()
+            self._work(self._next_share())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Read to the end what the client sent before it hung up, then forget it.
@@ -366,14 +385,20 @@ class Connection(asyncio.Protocol):
         self.queued = 0
         self.unsent = self.queued_bytes() + _unacknowledged(self.transport)
         self.taken_at = self.core.clock()
-        if self.state is State.OPEN:
+        if self.state is not State.GONE:
             self.core.behind.add(self)
+            self.topic.fell_behind()
 
     def resume_writing(self) -> None:
         """Notice that the client has caught up."""
         self.paused = self.losing = False
-        self.core.behind.discard(self)
+        self._catch_up()
         self.live = self.state is State.OPEN and self.held is None and not self.lost
+
+    def _catch_up(self) -> None:
+        if self in self.core.behind:
+            self.core.behind.discard(self)
+            self.topic.caught_up()
 
     def queued_bytes(self) -> int:
         """Bytes that wait in the transport."""
@@ -476,7 +501,7 @@ class Connection(asyncio.Protocol):
         if self.state is not State.GONE:
             self.state = State.GONE
             self.live = False
-            core.behind.discard(self)
+            self._catch_up()
             core.deadlines.set(self, math.inf)
             core.topics.leave(self.topic, self)
             core.census.dismiss(self.address, self.user)

@@ -122,6 +122,7 @@ class Core:
     def tick(self, now: float) -> None:
         """Run the deadlines that are over."""
         self.deadlines.tick(now)
+        self.topics.tick(now)
 
     def check_behind(self, now: float) -> None:
         """Look at the connections that are behind; the others cost nothing."""

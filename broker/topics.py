@@ -16,6 +16,8 @@ from typing import Final, Protocol
 from broker.errors import FULL, Refused
 from broker.frames import Entry
 
+READERS_PATIENCE: Final = 1.0
+"""Seconds for which senders wait while every reader of their topic is behind and none catches up."""
 RATE_SPAN: Final = 1.0
 """Seconds over which a topic's rates are taken."""
 
@@ -79,7 +81,19 @@ class Meter:
 class Topic:
     """One topic: its members, and the batch of this turn."""
 
-    __slots__ = ("batch", "delivered", "inbound", "members", "mixed", "name", "outbound", "received")
+    __slots__ = (
+        "batch",
+        "behind",
+        "delivered",
+        "inbound",
+        "members",
+        "mixed",
+        "name",
+        "outbound",
+        "received",
+        "stalled_at",
+        "waiting",
+    )
 
     def __init__(self, name: str, now: float) -> None:
         self.name = name
@@ -93,6 +107,40 @@ class Topic:
         self.delivered = 0
         self.inbound = Meter(now)
         self.outbound = Meter(now)
+        self.behind = 0
+        """Members whose write side is paused."""
+        self.stalled_at = 0.0
+        """When every reader was first seen behind with none catching up since; 0 when one did."""
+        self.waiting: list[Callable[[], None]] = []
+        """Senders to wake when a reader catches up."""
+
+    def nobody_keeps_up(self, sender_behind: bool, now: float) -> bool:
+        """Tell a sender to wait: every reader is behind, so that waiting delays none of them.
+
+        It lets a topic run at the pace of its fastest reader instead of cutting healthy ones off, as TCP does between
+        two. One reader that keeps up, or `READERS_PATIENCE` in which none takes anything, and nobody waits.
+        """
+        readers_behind = self.behind - sender_behind
+        if not readers_behind or readers_behind < len(self.members) - 1:
+            return False
+        self.stalled_at = self.stalled_at or now
+        return now - self.stalled_at < READERS_PATIENCE
+
+    def fell_behind(self) -> None:
+        """Count a member whose write side paused."""
+        self.behind += 1
+
+    def caught_up(self) -> None:
+        """Count a member back, and wake the senders."""
+        self.behind -= 1
+        self.stalled_at = 0.0
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the senders that wait go on."""
+        waiting, self.waiting = self.waiting, []
+        for go_on in waiting:
+            go_on()
 
 
 class Topics:
@@ -125,6 +173,8 @@ class Topics:
         """Topics with a batch, in the order of their first message."""
         self.answers: list[tuple[Callable[[bytes], None], bytes]] = []
         """Replies that keep their place behind the messages which arrived before them."""
+        self.stalled: set[Topic] = set()
+        """Topics with senders that wait for a reader."""
         self.began = 0.0
         self.received = 0
         self.delivered = 0
@@ -184,6 +234,19 @@ class Topics:
             return 0
         self.publish(topic, None, entries)
         return len(topic.members)
+
+    def wait_for_readers(self, topic: Topic, go_on: Callable[[], None]) -> None:
+        """Call `go_on` once a reader of the topic caught up, or `READERS_PATIENCE` is over."""
+        topic.waiting.append(go_on)
+        self.stalled.add(topic)
+
+    def tick(self, now: float) -> None:
+        """Let senders go on that waited long enough; called a few times a second."""
+        for topic in tuple(self.stalled):
+            if not topic.waiting:
+                self.stalled.discard(topic)
+            elif now - topic.stalled_at >= READERS_PATIENCE:
+                topic.wake()
 
     def answer(self, send: Callable[[bytes], None], data: bytes) -> None:
         """Send a reply behind everything that arrived before it: at once, or after the flush that is due."""

@@ -168,8 +168,8 @@ def edit(
             saved.
     """
     target = Path(os.path.realpath(path))
-    with _locked(target, lock_timeout) as directory:
-        before, status = _read_or_create(target, create=create)
+    with _locked(path, target.parent, lock_timeout) as directory:
+        before, status = _read_or_create(path, create=create)
         document = PasswordFile(before)
         yield document
         after = bytes(document)
@@ -177,7 +177,7 @@ def edit(
             try:
                 _save(target, after, status, directory)
             except OSError as error:
-                raise PasswordFileError(target, "unwritable", f"cannot be written: {_why(error)}") from error
+                raise PasswordFileError(path, "unwritable", f"cannot be written: {_why(error)}") from error
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[bytes, os.stat_result]:
@@ -193,9 +193,8 @@ def _read(path: str | os.PathLike[str]) -> tuple[bytes, os.stat_result]:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise PasswordFileError(path, "unreadable", f"cannot be read: {_why(error)}") from error
     if len(data) > LARGEST_FILE:
-        raise PasswordFileError(
-            path, "unreadable", f"it is larger than {LARGEST_FILE} bytes; is it the right file?"
-        )
+        message = f"it is larger than {LARGEST_FILE} bytes; is it the right file?"
+        raise PasswordFileError(path, "unreadable", message)
     return data, status
 
 
@@ -204,35 +203,35 @@ def _open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _read_or_create(target: Path, *, create: bool) -> tuple[bytes, os.stat_result | None]:
+def _read_or_create(path: str | os.PathLike[str], *, create: bool) -> tuple[bytes, os.stat_result | None]:
     """Read the file to edit; nothing and no status when it is to be created."""
     try:
-        data, status = _read(target)
+        data, status = _read(path)
     except PasswordFileError as error:
         if create and error.fault == "missing":
             return b"", None
         raise
     if wrong := wrong_encoding(data):
-        raise PasswordFileError(target, "unreadable", wrong)
+        raise PasswordFileError(path, "unreadable", wrong)
     return data, status
 
 
 @contextmanager
-def _locked(target: Path, timeout: float) -> Iterator[int]:
-    """Hold the lock on the directory of `target`; yields the descriptor of the directory."""
+def _locked(path: str | os.PathLike[str], parent: Path, timeout: float) -> Iterator[int]:
+    """Hold the lock on `parent`, the directory of the file; yields the descriptor of the directory."""
     try:
-        directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        directory = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        message = f"its directory {target.parent} cannot be opened: {_why(error)}"
-        raise PasswordFileError(target, "unwritable", message) from error
+        message = f"its directory {parent} cannot be opened: {_why(error)}"
+        raise PasswordFileError(path, "unwritable", message) from error
     try:
-        _lock(directory, target, time.monotonic() + timeout)
+        _lock(directory, path, time.monotonic() + timeout)
         yield directory
     finally:
         os.close(directory)  # and with it the lock goes
 
 
-def _lock(directory: int, target: Path, deadline: float) -> None:
+def _lock(directory: int, path: str | os.PathLike[str], deadline: float) -> None:
     """Take the lock, or give up at `deadline` (monotonic seconds)."""
     while True:
         try:
@@ -240,12 +239,11 @@ def _lock(directory: int, target: Path, deadline: float) -> None:
         except BlockingIOError as error:
             if time.monotonic() >= deadline:
                 message = "somebody else is editing in its directory; try again when that has ended"
-                raise PasswordFileError(target, "locked", message) from error
+                raise PasswordFileError(path, "locked", message) from error
             time.sleep(_LOCK_RETRY)
         except OSError as error:
-            raise PasswordFileError(
-                target, "locked", f"its directory cannot be locked: {_why(error)}"
-            ) from error
+            message = f"its directory cannot be locked: {_why(error)}"
+            raise PasswordFileError(path, "locked", message) from error
         else:
             return
 

@@ -106,14 +106,13 @@ class _Format:
         match = self.pattern.fullmatch(stored)
         if match is None:
             raise ValueError(f"not a well-formed {self.name} hash")
-        parts = list(stored)
+        text = list(stored)
         for group in {"salt", "digest"} & match.groupdict().keys():
             start, end = match.span(group)
             if end > start:  # SHA-crypt and MD5-crypt may do without salt
-                parts[start:end] = [secrets.choice(_ALPHANUMERIC) for _ in range(end - start - 1)] + [
-                    self.last
-                ]
-        return "".join(parts)
+                text[start : end - 1] = [secrets.choice(_ALPHANUMERIC) for _ in range(start, end - 1)]
+                text[end - 1] = self.last
+        return "".join(text)
 
 
 _ALPHANUMERIC = string.ascii_letters + string.digits  # the common part of all three base64 alphabets below
@@ -253,9 +252,7 @@ def hash_password(password: str, *, cost: int = DEFAULT_COST) -> str:
     if any(character < " " or character == "\x7f" for character in password):
         raise ValueError("the password holds a control character, which HTTP Basic cannot carry (RFC 7617)")
     if len(secret) > BCRYPT_BYTES:
-        raise ValueError(
-            f"the password has {len(secret)} bytes and bcrypt reads {BCRYPT_BYTES}: choose a shorter one"
-        )
+        raise ValueError(f"the password has {len(secret)} bytes, bcrypt reads {BCRYPT_BYTES}: shorten it")
     if not LOWEST_COST <= cost <= HIGHEST_COST:
         raise ValueError(f"bcrypt cost {cost} is not within {LOWEST_COST} to {HIGHEST_COST}")
     # Same algorithm, other letter: Apache reads $2a$ and $2y$ itself and hands $2b$ to whatever crypt()

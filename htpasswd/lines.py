@@ -13,7 +13,6 @@ nothing.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -27,20 +26,26 @@ LONGEST_NAME = 255
 
 _BLANKS = " \t\v\f"
 _LINE_END = re.compile(rb"(\r\n|\n|\r)")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # categories Cc, Zl and Zp
 _SHOWN = 32  # characters of a user name in a problem
 
 _NAME_RULES: tuple[tuple[Callable[[str], bool], str], ...] = (  # in this order: the third encodes
     (lambda name: not name, "the user name is empty"),
-    (lambda name: any(map(_is_surrogate, name)), "the user name is not valid UTF-8"),
+    (lambda name: _SURROGATE.search(name) is not None, "the user name is not valid UTF-8"),
     (lambda name: len(name.encode()) > LONGEST_NAME, f"the user name is longer than {LONGEST_NAME} bytes"),
     (
         lambda name: ":" in name,
         "the user name holds a colon, which ends the name in the file and in HTTP Basic",
     ),
-    (lambda name: any(map(_is_control, name)), "the user name holds a control character or line separator"),
+    (
+        lambda name: _CONTROL.search(name) is not None,
+        "the user name holds a control character or line separator",
+    ),
     (lambda name: name.startswith("#"), "the user name starts with '#', which marks a comment"),
     (lambda name: name.startswith("\ufeff"), "the user name starts with a byte order mark"),
     (lambda name: name != name.strip(), "the user name starts or ends with a blank"),
+    (lambda name: looks_hashed(name) and scheme(name).usable, "a hash stands where the user name belongs"),
 )
 
 
@@ -52,8 +57,8 @@ class Line:
     """Its bytes without the line end."""
     end: bytes = b""
     """LF, CRLF, CR, or nothing on a last line."""
-    user: str | None = None
-    """None on a comment, on a blank line and on a line with a fault."""
+    user: str | None = field(default=None, repr=False)
+    """None on a comment, on a blank line and on a line with a fault. Not shown: it may be half a hash."""
     stored: str = field(default="", repr=False)
     """The hash."""
     comment: str = field(default="", repr=False)
@@ -68,7 +73,7 @@ class Entry:
 
     number: int
     """Of its line, from 1."""
-    user: str | None
+    user: str | None = field(repr=False)
     stored: str = field(repr=False)
     scheme: Scheme
     reason: str | None
@@ -141,15 +146,14 @@ def parse(data: bytes | str, *, allow_plaintext: bool = False) -> Accounts:
     """
     text = data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass")
     entries = list(judge(text, allow_plaintext=allow_plaintext))
-    hashes = {
-        entry.user: entry.stored for entry in entries if entry.user is not None and entry.reason is None
-    }
-    problems = tuple(
-        Problem(entry.number, _shown(entry.user), entry.reason)
-        for entry in entries
-        if entry.reason is not None
-    )
-    return Accounts(hashes, problems, _content(text, usable=bool(hashes), meant=bool(entries)))
+    hashes: dict[str, str] = {}
+    problems: list[Problem] = []
+    for entry in entries:
+        if entry.reason is not None:
+            problems.append(Problem(entry.number, _shown(entry.user), entry.reason))
+        elif entry.user is not None:
+            hashes[entry.user] = entry.stored
+    return Accounts(hashes, tuple(problems), _content(text, usable=bool(hashes), meant=bool(entries)))
 
 
 def judge(data: bytes, *, allow_plaintext: bool = False) -> Iterator[Entry]:
@@ -188,14 +192,6 @@ def wrong_encoding(data: bytes) -> str | None:
     return None
 
 
-def _is_surrogate(character: str) -> bool:
-    return "\ud800" <= character <= "\udfff"
-
-
-def _is_control(character: str) -> bool:
-    return unicodedata.category(character) in {"Cc", "Zl", "Zp"}
-
-
 def _line(raw: bytes, end: bytes) -> Line:
     """Take one line apart."""
     try:
@@ -226,7 +222,7 @@ def _content(data: bytes, *, usable: bool, meant: bool) -> Content:
 
 
 def _shown(user: str | None) -> str | None:
-    """Shorten a user name for a log, and hide one that is a hash put on the wrong side of the colon."""
+    """Shorten a user name for a log, and hide one that may be a hash on the wrong side of the colon."""
     if user is None or looks_hashed(user):
         return None
     printable = "".join(character if character.isprintable() else "?" for character in user)

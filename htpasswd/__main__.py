@@ -1,0 +1,5 @@
+"""``python -m htpasswd``."""
+
+from htpasswd.cli import main
+
+main()

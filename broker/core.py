@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final, Protocol, cast
 
-from websockets.utils import apply_mask
-
 from broker.auth import Authenticator
 from broker.census import Census
 from broker.deadlines import Deadlines
@@ -19,6 +17,11 @@ from broker.metrics import Counters
 from broker.request import networks
 from broker.settings import Settings
 from broker.topics import Topics
+
+try:
+    from websockets.speedups import apply_mask  # compiled: 0.1 us for 128 bytes
+except ImportError:  # no wheel for this machine: 1.6 us
+    from websockets.utils import apply_mask
 
 BURST_SECONDS: Final = 2.0
 """How many seconds' worth of a rate may come at once."""

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import logging.handlers
 import signal
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +42,8 @@ def run(settings: Settings, reload_settings: Callable[[], Settings], handler: lo
         broker.listener.ListenError: an address cannot be listened on.
         broker.tls.TlsError: the certificate cannot be used.
     """
+    # Some password hashes are computed in pure Python; with 5 ms, the default, each would cost the relay that much a turn.
+    sys.setswitchinterval(0.0005)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(_serve(settings, reload_settings, handler))
 

@@ -1,0 +1,74 @@
+"""Fixtures of the wire tests: raw connections that end with their test, and both event loops."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Protocol
+
+import pytest
+
+from broker import WSMessageBroker
+from tests.wire.raw import Wire, closing, upgrade_request
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+class Dial(Protocol):
+    """Open a WebSocket to a broker; closed with the test."""
+
+    def __call__(
+        self, broker: WSMessageBroker, target: str = ..., credentials: str = ..., *, receive_buffer: int = ...
+    ) -> Awaitable[Wire]: ...
+
+
+class Knock(Protocol):
+    """Open a TCP connection to a broker without saying anything; closed with the test."""
+
+    def __call__(self, broker: WSMessageBroker, *, receive_buffer: int = ...) -> Awaitable[Wire]: ...
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, LoopFactory]:
+    """Run every test here on both event loops, unless its marker names one."""
+    factories: dict[str, LoopFactory] = {"asyncio": asyncio.SelectorEventLoop}
+    with contextlib.suppress(ImportError):  # no wheel for this platform: the broker runs on asyncio's loop there
+        import uvloop
+
+        factories["uvloop"] = uvloop.new_event_loop
+    return factories
+
+
+@pytest.fixture
+def wires() -> Iterator[list[Wire]]:
+    """Sockets that are closed with the test."""
+    with closing([]) as opened:
+        yield opened
+
+
+@pytest.fixture
+def knock(wires: list[Wire]) -> Knock:
+    """Connect and say nothing."""
+
+    async def connect(broker: WSMessageBroker, *, receive_buffer: int = 0) -> Wire:
+        wire = await Wire.connect(broker.port, receive_buffer=receive_buffer)
+        wires.append(wire)
+        return wire
+
+    return connect
+
+
+@pytest.fixture
+def dial(knock: Knock) -> Dial:
+    """Connect and upgrade."""
+
+    async def connect(
+        broker: WSMessageBroker,
+        target: str = "/ws?topic=t",
+        credentials: str = "alice:secret",
+        *,
+        receive_buffer: int = 0,
+    ) -> Wire:
+        wire = await knock(broker, receive_buffer=receive_buffer)
+        await wire.upgrade(upgrade_request(target, credentials))
+        return wire
+
+    return connect

@@ -42,7 +42,7 @@ def run(settings: Settings, reload_settings: Callable[[], Settings], handler: lo
         broker.listener.ListenError: an address cannot be listened on.
         broker.tls.TlsError: the certificate cannot be used.
     """
-    # Some password hashes are computed in pure Python; with 5 ms, the default, each would cost the relay that much a turn.
+    # Some password hashes are computed in pure Python, in a thread that would keep the relay waiting 5 ms a turn.
     sys.setswitchinterval(0.0005)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(_serve(settings, reload_settings, handler))

@@ -55,11 +55,14 @@ def machine_facts(cores: Cores) -> dict[str, Any]:
 
 
 def describe(facts: dict[str, Any]) -> str:
-    """Put the facts in two lines."""
+    """Put the facts in two lines, and a third when they cast doubt on the figures."""
     pinned = facts["pinned"]
-    return (
+    text = (
         f"{facts['date']}  {facts['processor']}, {facts['cores']} cores, {facts['memory_mib']} MiB, "
         f"{facts['kernel']}, Python {facts['python']}\n"
         f"broker on core {pinned['broker']}, load on core {pinned['load']}, "
         f"load average before the run {facts['load_average']:.2f}"
     )
+    if facts["load_average"] > facts["cores"] / 2:
+        text += "\nthe machine was busy with other work: compare processor time, not latency nor messages per second"
+    return text

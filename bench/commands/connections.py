@@ -114,7 +114,7 @@ class Connections:
             groups.setdefault((arrival.kind, arrival.peer), []).append(arrival)
         head = (
             "credentials", "broker", "handshakes/s", "CPU us each", "spread", "x ours",
-            "p50 ms", "p99 ms", "all in after s", "refused", "broker CPU", "load CPU",
+            "p50 ms", "p99 ms", "all in after s", "refused", "broker CPU", "load CPU", "disturbed",
         )  # fmt: skip
         return table(head, [_row(group, groups.get((kind, BASELINE))) for (kind, _), group in groups.items()])
 
@@ -145,6 +145,7 @@ def _row(group: list[Arrival], base: list[Arrival] | None) -> list[str]:
         str(sum(sum(arrival.result.refused.values()) for arrival in group)),
         percent(median([arrival.result.broker_cpu / arrival.result.wall for arrival in group])),
         percent(median([arrival.result.load_cpu / arrival.result.wall for arrival in group])),
+        percent(median([arrival.result.disturbed / arrival.result.wall for arrival in group])),
     ]
 
 

@@ -14,10 +14,12 @@ from typing import Any
 from bench.budget import BenchError
 from bench.connect import clients
 from bench.context import Context
+from bench.cpu import CpuReader
 from bench.flood import MODES, QUIET
+from bench.machine import Cores
 from bench.peers import Peer
 from bench.process import Running, running, spawn, stop
-from bench.report import number, progress, ratio, table
+from bench.report import number, percent, progress, ratio, table
 from bench.stats import median, percentile
 from bench.wire import client_frame, numbered_payload, server_frame
 
@@ -42,6 +44,10 @@ class Trips:
     """1 when the pair gave up waiting for an answer."""
     flood: dict[str, float]
     """What the flooder says: frames, seconds, cut_off."""
+    broker_share: float
+    """The broker's share of its core meanwhile, 0 to 1."""
+    disturbed: float
+    """Time the broker was kept from its core meanwhile, as a fraction: wall-clock figures suffer from it."""
 
 
 def _exchange(sender: socket.socket, receiver: socket.socket, number_: int) -> None:
@@ -90,16 +96,20 @@ def _flooding(broker: Running, mode: str, core: int, seconds: float) -> Iterator
         stop(flooder)
 
 
-def measure(broker: Running, mode: str, turn: int, core: int, seconds: float) -> Trips:
+def measure(broker: Running, mode: str, turn: int, cores: Cores, seconds: float) -> Trips:
     """Let the flood begin, then measure the pair while it lasts."""
+    reader = CpuReader(broker.pid, cores.broker)
     with (
         clients(broker, "pair", 2) as (left, right),
-        _flooding(broker, mode, core, seconds + 2 * _RAMP_SECONDS) as flooder,
+        _flooding(broker, mode, cores.load, seconds + 2 * _RAMP_SECONDS) as flooder,
     ):
         time.sleep(_RAMP_SECONDS)
+        began, cpu, disturbed = time.perf_counter(), reader.seconds(), reader.disturbed()
         trips, unanswered = round_trips(left, right, seconds)
+        wall = time.perf_counter() - began
+        shares = (reader.seconds() - cpu) / wall, (reader.disturbed() - disturbed) / wall
         said, _ = flooder.communicate(timeout=60)
-    return Trips(mode, broker.peer.name, turn, trips, unanswered, json.loads(said))
+    return Trips(mode, broker.peer.name, turn, trips, unanswered, json.loads(said), *shares)
 
 
 class Latency:
@@ -122,7 +132,7 @@ class Latency:
     def _measure_one(self, peer: Peer, mode: str, turn: int) -> None:
         cores = self.context.cores
         with running(peer, cores.broker) as broker:
-            trips = measure(broker, mode, turn, cores.load, self.seconds)
+            trips = measure(broker, mode, turn, cores, self.seconds)
         self.trips.append(trips)
         p99 = number(percentile(trips.milliseconds, 99)) if trips.milliseconds else "no answer"
         progress(f"{mode:18} round {turn + 1}/{self.rounds}  {peer.name:11} p99 {p99} ms")
@@ -139,6 +149,7 @@ class Latency:
         head = (
             "flood on another topic", "broker", "p50 ms", "p99 ms", "p99 by round", "worst ms", "p99, x quiet",
             "trips", "unanswered", "flood frames/s", "cut off",
+            "broker CPU", "disturbed",
         )  # fmt: skip
         ordered = sorted(groups.items(), key=lambda item: self.modes.index(item[0][0]))
         return table(head, [_row(group, groups.get((QUIET, peer))) for (_, peer), group in ordered])
@@ -165,6 +176,8 @@ def _row(group: list[Trips], quiet: list[Trips] | None) -> list[str]:
         str(sum(part.unanswered for part in group)),
         number(median([part.flood["frames"] / part.flood["seconds"] for part in group])),
         str(sum(int(part.flood["cut_off"]) for part in group)),
+        percent(median([part.broker_share for part in group])),
+        percent(median([part.disturbed for part in group])),
     ]
 
 

@@ -1,0 +1,110 @@
+"""From runs to the fan-out table."""
+
+from dataclasses import replace
+
+import pytest
+
+from bench.load import RunResult
+from bench.report import number, ratio, table
+from bench.shapes import Shape
+from bench.summary import HEAD, Run, baseline_of, fanout_table, make_rows
+
+SHAPE = Shape(subscribers=10, window=256)
+RESULT = RunResult(
+    messages=1000,
+    deliveries=10_000,
+    wall=2.0,
+    broker_cpu=0.001,
+    load_cpu=1.0,
+    disturbed=0.1,
+    completion_ms=[1.0, 2.0],
+)
+
+
+def run(peer: str, turn: int, cpu: float, shape: Shape = SHAPE) -> Run:
+    return Run(shape, peer, turn, replace(RESULT, broker_cpu=cpu))
+
+
+def test_result_divides_processor_time() -> None:
+    """1 ms for 10,000 deliveries of 1,000 messages is 0.1 us each and 1 us each."""
+    assert RESULT.per_delivery == pytest.approx(0.1)
+    assert RESULT.per_message == pytest.approx(1.0)
+    assert RESULT.load_share == pytest.approx(0.5)
+    assert RESULT.broker_share == pytest.approx(0.0005)
+
+
+def test_rows_are_medians_over_rounds() -> None:
+    """The middle round counts; spread and best are of the same rounds."""
+    (row,) = make_rows([run("ours", 0, 0.004), run("ours", 1, 0.001), run("ours", 2, 0.002)])
+    assert row.per_delivery == pytest.approx(0.2)
+    assert row.best == pytest.approx(0.1)
+    assert row.spread == pytest.approx(1.5)
+    assert row.messages_per_second == pytest.approx(500)
+    assert row.deliveries_per_second == pytest.approx(5000)
+    assert (row.completion_p50, row.completion_p99) == (1.0, 2.0)
+    assert row.disturbed == pytest.approx(0.05)
+
+
+def test_rows_keep_shapes_and_brokers_apart() -> None:
+    """Every pair of shape and broker has one row, in order of appearance."""
+    other = Shape(subscribers=1, window=1)
+    rows = make_rows([run("ours", 0, 1), run("b", 0, 1), run("ours", 1, 1), run("ours", 0, 1, other)])
+    assert [(row.shape, row.peer) for row in rows] == [(SHAPE, "ours"), (SHAPE, "b"), (other, "ours")]
+
+
+def test_table_shows_the_ratio_to_ours() -> None:
+    """A broker that needs five times our time reads 5.00x, ours 1.00x."""
+    text = fanout_table(make_rows([run("ours", 0, 0.001), run("slow", 0, 0.005)]), "ours")
+    ours, slow = (line.split() for line in text.splitlines()[2:])
+    assert "1.00x" in ours
+    assert "5.00x" in slow
+
+
+def test_table_without_ours_has_no_ratio() -> None:
+    """Where the baseline was not measured there is nothing to compare with."""
+    rows = make_rows([run("a", 0, 0.001)])
+    assert baseline_of(rows, SHAPE, "ours") is None
+    assert " - " in fanout_table(rows, "ours").splitlines()[2]
+
+
+def test_table_says_when_the_load_was_too_busy() -> None:
+    """Above 90 % of a core the run is marked, at 90 % it is not."""
+    calm = Run(SHAPE, "calm", 0, replace(RESULT, load_cpu=1.8))
+    busy = Run(SHAPE, "busy", 0, replace(RESULT, load_cpu=1.9))
+    text = fanout_table(make_rows([calm, busy]), "ours")
+    assert "! 10, 256 in flight, busy: the load generator used 95% of its core" in text
+    assert "calm: the load generator" not in text
+
+
+def test_shape_names_what_differs() -> None:
+    """A shape's name says subscribers, messages in flight, and the size when it is not the usual one."""
+    assert Shape(100, 1).name == "100, one at a time"
+    assert Shape(1000, 64).name == "1000, 64 in flight"
+    assert Shape(10, 16, size=1024).name == "10, 16 in flight, 1024 bytes"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.03812, "0.038"), (1.234, "1.23"), (45.67, "45.7"), (234.5, "234"), (1234567.8, "1,234,568")],
+)
+def test_number_keeps_three_digits(value: float, text: str) -> None:
+    """Small figures keep their digits, large ones are separated."""
+    assert number(value) == text
+
+
+def test_ratio_to_nothing_is_a_dash() -> None:
+    """No baseline, and a baseline of zero, give no ratio."""
+    assert ratio(3, None) == ratio(3, 0.0) == "-"
+    assert ratio(3, 2) == "1.50x"
+
+
+def test_table_columns_line_up() -> None:
+    """Text columns start together, numbers end together."""
+    lines = table(("a", "broker", "n"), [("x", "long name", "1"), ("yy", "b", "1,000")]).splitlines()
+    assert lines == [
+        "a   broker         n",
+        "--  ---------  -----",
+        "x   long name      1",
+        "yy  b          1,000",
+    ]
+    assert len(HEAD) == len(fanout_table(make_rows([run("a", 0, 1)]), "a").splitlines()[1].split())

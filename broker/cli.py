@@ -15,6 +15,7 @@ import typer
 from broker.client import ClientError, publish, subscribe
 from broker.config import (
     CONFIG_VARIABLE,
+    URL_VARIABLE,
     ConfigError,
     default_config,
     from_environment,
@@ -159,7 +160,7 @@ def show_default_config() -> None:
     typer.echo(default_config(), nl=False)
 
 
-URL = Annotated[str, typer.Option("--url", help="ws://user:password@host:port/ws?topic=NAME", envvar="WSBROKER_URL")]
+URL = Annotated[str, typer.Option("--url", help="ws://user:password@host:port/ws?topic=NAME", envvar=URL_VARIABLE)]
 
 
 @app.command()

@@ -16,6 +16,8 @@ from broker.units import format_duration, format_size
 
 PREFIX: Final = "WSBROKER_"
 CONFIG_VARIABLE: Final = "WSBROKER_CONFIG"
+URL_VARIABLE: Final = "WSBROKER_URL"
+"""What `pub` and `sub` connect to; whoever exported it can still start a broker."""
 
 _HEAD: Final = """\
 # Settings of wsbroker. Each can also be given as a flag (--max-message-size 2MiB) or as a variable
@@ -55,7 +57,7 @@ def load_settings(
     if file:
         _read_file(Path(file), values, places, problems)
     for variable, value in environment.items():
-        if variable.startswith(PREFIX) and variable != CONFIG_VARIABLE:
+        if variable.startswith(PREFIX) and variable not in {CONFIG_VARIABLE, URL_VARIABLE}:
             _put(variable.removeprefix(PREFIX).lower(), value, f"variable {variable}", values, places, problems)
     for name, value in (flags or {}).items():
         if value is not None:

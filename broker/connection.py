@@ -317,7 +317,8 @@ class Connection(asyncio.Protocol):
                 else:
                     self.core.counters.dropped["empty"] += 1
             case Reply(answer):
-                self.core.topics.answer(self._send, answer)
+                if self.state is State.OPEN:
+                    self.core.topics.answer(self._send, answer)
             case Goodbye(None, code):
                 self._part(code, close_frame(code))
             case Goodbye(closure, code, detail) if closure is not None:
@@ -416,7 +417,7 @@ class Connection(asyncio.Protocol):
 
     def _send(self, frame: bytes) -> None:
         """Send an answer to the client's own frame; answers count against `max_queued_bytes` like messages."""
-        if self.state is not State.OPEN or self.lost:
+        if self.state is State.LEAVING or self.lost:  # GONE: an answer that waits for the flush precedes our Close
             return
         waiting = self.transport.get_write_buffer_size() if self.paused else 0
         if waiting + len(frame) > self.core.settings.max_queued_bytes:

@@ -6,9 +6,15 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from broker import WSMessageBroker
 from tests.wire.raw import Wire, closing, upgrade_request
+
+# A busy machine is no failure: no deadline per example, on top of the profile that is in force (CI's is deterministic).
+settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", settings.get_profile("patient"), max_examples=5000)  # --hypothesis-profile
+settings.load_profile("patient")
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 

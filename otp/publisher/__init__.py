@@ -13,3 +13,9 @@
 
 Imports point upwards in this list only.
 """
+
+from otp.publisher.blocking import Publisher
+from otp.publisher.client import AsyncPublisher
+from otp.publisher.errors import ConfigError, RoadError
+
+__all__ = ["AsyncPublisher", "ConfigError", "Publisher", "RoadError"]

@@ -13,9 +13,9 @@ def not_connected(error: BaseException, server: str) -> RoadError:
         error: What the attempt raised.
         server: ``host:port``.
     """
-    found = next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)), None)
-    if found is not None:
-        return RoadError("tls_failed", f"TLS with {server} failed: {_tls_reason(found)}.")
+    causes = [cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)]
+    if causes:
+        return RoadError("tls_failed", f"TLS with {server} failed: {_tls_reason(causes[-1])}.")
     if isinstance(error, TimeoutError):
         return RoadError("unreachable", f"{server} did not accept a connection in time.")
     return RoadError("unreachable", f"{server} cannot be reached: {reason(error)}.")
@@ -40,9 +40,11 @@ def reason(error: BaseException) -> str:
 
 
 def _tls_reason(error: ssl.SSLError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not accepted ({error.verify_message or 'verification failed'})"
-    return str(error.reason or "handshake failed").replace("_", " ").lower()
+    """Return OpenSSL's words; libraries' own kinds of ``SSLError`` have no such attributes."""
+    refusal = getattr(error, "verify_message", None)
+    if refusal:
+        return f"its certificate is not accepted ({refusal})"
+    return str(getattr(error, "reason", None) or "handshake failed").replace("_", " ").lower()
 
 
 def _causes(error: BaseException) -> list[BaseException]:

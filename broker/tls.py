@@ -44,4 +44,4 @@ def load_certificate(context: ssl.SSLContext, certificate: str, key: str) -> Non
 
 
 def _no_password() -> str:
-    raise ssl.SSLError("the private key is encrypted; the broker needs one without a password")
+    raise TlsError("tls_key cannot be used: the private key is encrypted; the broker needs one without a password")

@@ -9,13 +9,19 @@ import ssl
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from broker.logs import Log
 
 LOG: Final = Log()
 BACKLOG: Final = 4096
 """Connections the kernel keeps until they are accepted: a restart storm of 4,000 clients loses nobody."""
+ACCEPTS_A_TURN: Final = 8
+"""Connections that `Acceptor` takes before the loop runs anything else, so that accepting pauses in time."""
+EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""Errors of accept(2) that say that the machine is at its end, not the connection."""
+RETRY_AFTER: Final = 1.0
+"""Seconds until accepting is tried again after one of them."""
 DEAD_LINK: Final = 60_000
 """TCP_USER_TIMEOUT in ms: sent bytes that nobody's kernel acknowledges for so long mean a dead link. A busy client's
 kernel still acknowledges, so this never cuts one that is merely slow."""
@@ -127,12 +133,66 @@ def _remove_stale(path: str) -> None:
     raise ListenError(f"cannot listen on socket_path {path}: another process listens there")
 
 
+class Acceptor:
+    """Accept on asyncio's own loop, whose server, when closed, cuts off those it has just accepted.
+
+    Args:
+        loop: a selector loop.
+        listening: the socket; closed with this object.
+        factory: makes the protocol of an accepted socket.
+        tls: the TLS arguments of `loop.connect_accepted_socket`; empty for none.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        listening: socket.socket,
+        factory: Callable[[], asyncio.Protocol],
+        tls: dict[str, Any],
+    ) -> None:
+        self.loop = loop
+        self.listening = listening
+        self.factory = factory
+        self.tls = tls
+        self._opening: set[asyncio.Task[None]] = set()
+        self._retry: asyncio.TimerHandle | None = None
+        loop.add_reader(listening, self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTS_A_TURN):
+            try:
+                accepted, _address = self.listening.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in EXHAUSTED:  # it would fail again at once, and at full speed
+                    self.loop.remove_reader(self.listening)
+                    self._retry = self.loop.call_later(RETRY_AFTER, self.loop.add_reader, self.listening, self._accept)
+                    return
+                continue  # this one hung up before its turn
+            accepted.setblocking(False)
+            task = self.loop.create_task(self._open(accepted))
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+
+    async def _open(self, accepted: socket.socket) -> None:
+        with contextlib.suppress(OSError, TimeoutError):  # a TLS handshake that failed is the client's affair
+            await self.loop.connect_accepted_socket(self.factory, accepted, **self.tls)
+
+    def close(self) -> None:
+        """Stop accepting; who is accepted stays."""
+        if self._retry is not None:
+            self._retry.cancel()
+        self.loop.remove_reader(self.listening)
+        self.listening.close()
+
+
 class Listener:
     """Accept connections on some sockets, with pauses.
 
     A loop's server cannot pause, and out of descriptors both loops misbehave: asyncio logs each try (14 MB in 3 s),
-    uvloop drops the client in silence. So the loop's server gets a duplicate of each socket, which can be closed and
-    made again while the kernel keeps who comes meanwhile.
+    uvloop drops the client in silence. So whoever accepts gets a duplicate of each socket, which can be closed and made
+    again while the kernel keeps who comes meanwhile.
 
     Args:
         sockets: bound and listening; closed by `close`.
@@ -153,7 +213,7 @@ class Listener:
         self.context = context
         self.timeout = handshake_timeout if context else None
         self.accepting = False
-        self._servers: list[asyncio.AbstractServer] = []
+        self._servers: list[asyncio.AbstractServer | Acceptor] = []
         self._busy = asyncio.Lock()
 
     async def resume(self) -> None:
@@ -163,21 +223,21 @@ class Listener:
                 return
             loop = asyncio.get_running_loop()
             for each in self.sockets:
-                twin = each.dup()
-                if each.family == socket.AF_UNIX:
-                    server: asyncio.AbstractServer = await loop.create_unix_server(
-                        self.factory, sock=twin, backlog=BACKLOG
-                    )
-                else:
-                    server = await loop.create_server(
-                        self.factory,
-                        sock=twin,
-                        backlog=BACKLOG,
-                        ssl=self.context,
-                        ssl_handshake_timeout=self.timeout,
-                    )
-                self._servers.append(server)
+                self._servers.append(await self._serve(loop, each))
             self.accepting = True
+
+    async def _serve(self, loop: asyncio.AbstractEventLoop, each: socket.socket) -> "asyncio.AbstractServer | Acceptor":
+        twin = each.dup()
+        if isinstance(loop, asyncio.SelectorEventLoop):
+            return Acceptor(loop, twin, self.factory, self._tls(each))
+        if each.family == socket.AF_UNIX:
+            return await loop.create_unix_server(self.factory, sock=twin, backlog=BACKLOG)
+        return await loop.create_server(self.factory, sock=twin, backlog=BACKLOG, **self._tls(each))
+
+    def _tls(self, each: socket.socket) -> dict[str, Any]:
+        if self.context is None or each.family == socket.AF_UNIX:
+            return {}
+        return {"ssl": self.context, "ssl_handshake_timeout": self.timeout}
 
     def pause(self) -> None:
         """Stop accepting; the kernel keeps who comes."""

@@ -7,14 +7,19 @@ import logging.handlers
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from broker.logs import Log, describe
 from broker.notify import Notifier, inherited_sockets
 from broker.server import WSMessageBroker
 from broker.settings import Settings
 
-LOG = Log()
+LOG: Final = Log()
+REPORT_EVERY: Final = 60.0
+"""Seconds between two reports of the same loop error."""
+REPORTS_KEPT: Final = 100
+MESSAGE_SHOWN: Final = 60
+"""Characters of a loop's message; behind them stand addresses of objects."""
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -50,7 +55,7 @@ def run(settings: Settings, reload_settings: Callable[[], Settings], handler: lo
 
 async def _serve(settings: Settings, reload_settings: Callable[[], Settings], handler: logging.Handler) -> int:
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(_report)
+    loop.set_exception_handler(LoopErrors())
     broker = WSMessageBroker(
         settings, inherited=inherited_sockets(), notifier=Notifier(), reload_settings=reload_settings
     )
@@ -99,8 +104,23 @@ def _reopen(handler: logging.Handler) -> None:
             handler.reopenIfNeeded()
 
 
-def _report(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what a callback raised, without its text: it may quote what a client sent."""
-    error = context.get("exception")
-    what = describe(error) if isinstance(error, BaseException) else None
-    LOG.error("loop_error", message=str(context.get("message", ""))[:100], error=what)
+class LoopErrors:
+    """Log what a callback of the loop raised, without its text, which may quote what a client sent.
+
+    The same error is logged once a minute: out of descriptors, asyncio reports every accept that fails.
+    """
+
+    def __init__(self) -> None:
+        self.silent_until: dict[str, float] = {}
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Take the report of a loop (`loop.set_exception_handler`)."""
+        error = context.get("exception")
+        what = describe(error) if isinstance(error, BaseException) else ""
+        message = str(context.get("message", ""))[:MESSAGE_SHOWN]
+        key = f"{message} {what}"
+        if loop.time() >= self.silent_until.get(key, 0.0):
+            if len(self.silent_until) >= REPORTS_KEPT:
+                self.silent_until.clear()
+            self.silent_until[key] = loop.time() + REPORT_EVERY
+            LOG.error("loop_error", message=message, error=what or None)

@@ -33,6 +33,8 @@ SPARE_DESCRIPTORS: Final = 64
 """Kept free of clients: listeners, logs, the password file, the admin listener's own clients."""
 LAST_DESCRIPTORS: Final = 24
 """Accepting pauses when so few are left."""
+WARN_EVERY: Final = 60.0
+"""Seconds between two log lines that accepting pauses."""
 LAG_WINDOW: Final = 10.0
 """Seconds over which the worst lateness of the loop is reported."""
 
@@ -81,6 +83,7 @@ class WSMessageBroker:
         self._next_second = 0.0
         self._next_alive = 0.0
         self._lag_since = 0.0
+        self._next_paused = 0.0
         self._resuming: asyncio.Task[None] | None = None
         self._stopped = False
 
@@ -230,15 +233,21 @@ class WSMessageBroker:
         """Pause accepting when descriptors run out, go on when some are free."""
         room = descriptor_limit() - self.core.census.open
         if self.listener.accepting and room <= LAST_DESCRIPTORS:
+            self._say_paused()
+            self.listener.pause()
+        elif not self.listener.accepting and room > 2 * LAST_DESCRIPTORS and not self._stopped:
+            self._resume_accepting()
+
+    def _say_paused(self) -> None:
+        now = self.core.clock()
+        if now >= self._next_paused:
+            self._next_paused = now + WARN_EVERY
             LOG.error(
                 "accepting_paused",
                 open=self.core.census.open,
                 limit=descriptor_limit(),
                 advice="raise the descriptor limit (LimitNOFILE=, ulimit -n) or set max_connections",
             )
-            self.listener.pause()
-        elif not self.listener.accepting and room > 2 * LAST_DESCRIPTORS and not self._stopped:
-            self._resume_accepting()
 
     def _resume_accepting(self) -> None:
         if self._resuming is None and not (self.core.draining and self.inherited):
@@ -247,7 +256,7 @@ class WSMessageBroker:
     async def _go_on(self) -> None:
         try:
             await self.listener.resume()
-            LOG.info("accepting_resumed", open=self.core.census.open)
+            LOG.debug("accepting_resumed", open=self.core.census.open)
         except OSError as error:
             LOG.error("accepting_failed", error=error.strerror)
         finally:

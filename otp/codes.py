@@ -35,7 +35,8 @@ class ResponseCode(StrEnum):
         """
         if isinstance(value, bool) or not isinstance(value, str | int):
             return None
-        text = str(value).strip().zfill(4)
+        text = f"{value:04}" if isinstance(value, int) else value.strip()
+        text = "0000" if text == "000" else text
         return cls(text) if text in _VALUES else None
 
 

@@ -46,12 +46,19 @@ PARAMETERS = 4
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
-_TYPE_NAMES = {str: "text", int: "a whole number", float: "a number with a fraction", bool: "true or false"}
+_TYPE_NAMES = {
+    type(None): "nothing",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number with a fraction",
+    str: "text",
+    bytes: "raw bytes",
+}
 
 
 def name_of_type(value: object) -> str:
     """Name the type of a value for an error, never the value itself."""
-    return _TYPE_NAMES.get(type(value), "nothing" if value is None else f"a {type(value).__name__}")
+    return _TYPE_NAMES.get(type(value), f"a {type(value).__name__}")
 
 
 def is_whole(value: object) -> bool:

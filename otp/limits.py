@@ -6,6 +6,7 @@ With ten codes a day it is 0.005 %. The limit on codes matters as much as the li
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 HOUR = 3_600
 DAY = 86_400
@@ -29,7 +30,7 @@ class Window:
         if len(recent) < self.codes:
             return 0
         leaves = recent[-self.codes] + self.seconds
-        return max(1, -int(now - leaves))
+        return ceil(leaves - now)
 
 
 DEFAULT_WINDOWS = (Window(HOUR, 5), Window(DAY, 10))

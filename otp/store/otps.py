@@ -42,8 +42,8 @@ from otp.store.policy import OtpPolicy
 
 Scalar = str | int
 
-_FILLERS = frozenset(" \t\r\n-\u2010\u2011\u2012\u2013")
-"""What people and mail programs put between the digits of a code."""
+_FILLERS = frozenset({"Pd", "Cf"})
+"""Unicode categories of what people and programs put between digits besides blanks: dashes, invisible marks."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -266,11 +266,11 @@ class OtpStore:
 
 
 def typed_code(otp: Scalar, digits: int) -> str:
-    """Return what was typed as the digits it means; anything else stays what it is, and so is wrong."""
+    """Return the digits somebody meant, in ASCII; empty, and so wrong, for anything that is no code."""
     if isinstance(otp, int):
-        return str(otp).zfill(digits)
-    kept = "".join(char for char in unicodedata.normalize("NFKC", otp) if char not in _FILLERS)
-    return "".join(str(unicodedata.decimal(char)) if char.isdecimal() else char for char in kept)
+        return str(otp).zfill(digits) if 0 <= otp < 10**digits else ""
+    kept = [char for char in otp if not char.isspace() and unicodedata.category(char) not in _FILLERS]
+    return "".join(str(unicodedata.decimal(char)) for char in kept) if all(map(str.isdecimal, kept)) else ""
 
 
 def _too_many(wait: Wait) -> RateLimited:

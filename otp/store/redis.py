@@ -126,7 +126,7 @@ class RedisBackend:
         """Remove this owner's record; see ``Backend.remove``."""
         return self._run("REMOVE", name, None, [owner])[0] == b"yes"
 
-    def sweep(self, now: float) -> int:  # noqa: ARG002 - Redis has its own clock
+    def sweep(self, now: float) -> int:
         """Do nothing: Redis forgets by itself."""
         return 0
 

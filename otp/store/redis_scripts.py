@@ -14,9 +14,9 @@ local function state(key, now)
 end
 """
 
-# Arguments: now, seconds to keep the record and the budget, number of windows, seconds and codes of each,
-# nonce, then the record's fields and values.
 ADD = """
+-- ARGV: now, seconds to keep the record and the budget, number of windows, seconds and codes of each,
+-- nonce, then the record's fields and values.
 local now, keep, horizon, windows = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local expires_at = redis.call('HGET', KEYS[1], 'expires_at')
 if expires_at and now < tonumber(expires_at) then return {'taken'} end
@@ -25,7 +25,7 @@ for i = 0, windows - 1 do
     local seconds, codes = tonumber(ARGV[5 + 2 * i]), tonumber(ARGV[6 + 2 * i])
     local nth = redis.call('ZREVRANGE', KEYS[2], codes - 1, codes - 1, 'WITHSCORES')
     if nth[2] and tonumber(nth[2]) > now - seconds then
-        wait = math.max(wait, 1, math.ceil(tonumber(nth[2]) + seconds - now))
+        wait = math.max(wait, math.ceil(tonumber(nth[2]) + seconds - now))
     end
 end
 if wait > 0 then return {'wait', tostring(wait)} end
@@ -40,10 +40,10 @@ redis.call('EXPIRE', KEYS[2], horizon)
 return {'added'}
 """
 
-# Arguments: now
 CHARGE = (
     _STATE
     + """
+-- ARGV: now
 local found = state(KEYS[1], tonumber(ARGV[1]))
 if found ~= 'open' then return {found} end
 redis.call('HINCRBY', KEYS[1], 'tries', -1)
@@ -51,18 +51,18 @@ return {'open', redis.call('HGETALL', KEYS[1])}
 """
 )
 
-# Arguments: nonce
 CONSUME = """
+-- ARGV: nonce
 local r = redis.call('HMGET', KEYS[1], 'nonce', 'used')
 if r[1] ~= ARGV[1] or r[2] == '1' then return {'no'} end
 redis.call('HSET', KEYS[1], 'used', '1')
 return {'yes'}
 """
 
-# Arguments: now, owner, cooldown 1, cooldown 2 ...
 RESEND = (
     _STATE
     + """
+-- ARGV: now, owner, cooldown 1, cooldown 2 ...
 local now = tonumber(ARGV[1])
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[2] then return {'unknown'} end
 local found = state(KEYS[1], now)
@@ -80,16 +80,16 @@ return {'open', redis.call('HGETALL', KEYS[1])}
 """
 )
 
-# Arguments: now in whole seconds, nonce, the count the resend made
 UNDO_RESEND = """
+-- ARGV: now in whole seconds, nonce, the count the resend made
 local r = redis.call('HMGET', KEYS[1], 'nonce', 'resends')
 if r[1] ~= ARGV[2] or r[2] ~= ARGV[3] then return {'no'} end
 redis.call('HSET', KEYS[1], 'resends', tonumber(ARGV[3]) - 1, 'resend_at', ARGV[1])
 return {'yes'}
 """
 
-# Arguments: nonce, tries as they were
 UNDO_ADD = """
+-- ARGV: nonce, tries as they were
 local r = redis.call('HMGET', KEYS[1], 'nonce', 'tries')
 if r[1] ~= ARGV[1] then return {'no'} end
 redis.call('DEL', KEYS[1])
@@ -97,8 +97,8 @@ if r[2] == ARGV[2] then redis.call('ZREM', KEYS[2], ARGV[1]) end
 return {'yes'}
 """
 
-# Arguments: owner
 REMOVE = """
+-- ARGV: owner
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return {'no'} end
 redis.call('DEL', KEYS[1])
 return {'yes'}

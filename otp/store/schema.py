@@ -2,6 +2,8 @@
 
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from otp.errors import StoreError
@@ -45,17 +47,26 @@ def prepare(connection: sqlite3.Connection, file: Path, fingerprint: str) -> Non
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old; at least 3.35 is needed.")
-    _check_owner(connection, file)
+    with _transaction(connection, "DEFERRED"):
+        _check_owner(connection, file)
     _use_wal(connection)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA journal_size_limit = {4 << 20}")
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with _transaction(connection, "IMMEDIATE"):
         _check_owner(connection, file)
         _make_or_check(connection, file, fingerprint)
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection, kind: str) -> Iterator[None]:
+    """See one state of the file throughout: other processes may be making it ours at this moment."""
+    connection.execute(f"BEGIN {kind}")
+    try:
+        yield
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
 
 

@@ -112,7 +112,9 @@ class Authenticator:
             flight = asyncio.get_running_loop().create_task(self._decide(credentials, stored, digest))
             self._flights[digest] = flight
             flight.add_done_callback(lambda _: self._flights.pop(digest, None))
-        if await asyncio.shield(flight):
+        right = await asyncio.shield(flight)
+        # Asked again: the file may have been read anew in the turn of the loop between verdict and waking up.
+        if right and self.accounts.get(credentials.user) == stored:
             for bucket in charged:
                 bucket.give_back(1)
             return
@@ -148,10 +150,9 @@ class Authenticator:
             self._queued.drop(user)
             if not self._queued[user]:
                 del self._turns[user]
-        known = self.accounts.get(user) == stored
-        if right and known:
+        if right:
             self._remember(digest)
-        return right and known
+        return right
 
     def _check(self, credentials: Credentials, stored: str) -> bool:
         return verify(credentials.password, stored, allow_plaintext=self.settings.allow_plaintext)

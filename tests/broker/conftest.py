@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Protocol
 
 import pytest
@@ -38,13 +38,13 @@ class Dial(Protocol):
         user: str = ...,
         *headers: str,
         receive_buffer: int = ...,
-    ) -> Awaitable[Wire]: ...
+    ) -> Coroutine[Any, Any, Wire]: ...
 
 
 class Ask(Protocol):
     """Send a request that is to be refused, and read the refusal."""
 
-    def __call__(self, broker: WSMessageBroker, request: bytes) -> Awaitable[Response]: ...
+    def __call__(self, broker: WSMessageBroker, request: bytes) -> Coroutine[Any, Any, Response]: ...
 
 
 @pytest.fixture

@@ -55,13 +55,18 @@ class AccountFile:
         """Look once a second; read when two looks in a row agree that the file changed: nobody is still writing."""
         look = self.signature()
         if look == self._last_look and look != self._read:
-            self.reload(now, allow_plaintext=allow_plaintext)
-        elif self._broken is not None and now - self._warned >= WARN_EVERY:
-            self._warn(self._broken, now)
+            self.reload(now, allow_plaintext=allow_plaintext, watching=True)
+        elif self._broken is not None:
+            self._keep_warning(self._broken, now)
         self._last_look = look
 
-    def reload(self, now: float, *, allow_plaintext: bool) -> bool:
+    def reload(self, now: float, *, allow_plaintext: bool, watching: bool = False) -> bool:
         """Read the file now; on any fault the accounts stay as they are.
+
+        Args:
+            now: seconds.
+            allow_plaintext: whether bare passwords are accounts.
+            watching: nobody asked for it, so the same fault is told once a minute.
 
         Returns:
             Whether the new version was taken.
@@ -71,7 +76,7 @@ class AccountFile:
             accounts = load(self.path, allow_plaintext=allow_plaintext)
         except PasswordFileError as error:
             self.counters.reloads["error"] += 1
-            self._warn(str(error), now)
+            (self._keep_warning if watching else self._warn)(str(error), now)
             return False
         for problem in accounts.problems:
             LOG.warning("account_unusable", file=self.path, problem=problem)
@@ -81,6 +86,10 @@ class AccountFile:
         LOG.info("accounts_loaded", file=self.path, accounts=len(accounts))
         self.take(accounts)
         return True
+
+    def _keep_warning(self, problem: str, now: float) -> None:
+        if problem != self._broken or now - self._warned >= WARN_EVERY:
+            self._warn(problem, now)
 
     def _warn(self, problem: str, now: float) -> None:
         self._broken, self._warned = problem, now

@@ -93,6 +93,7 @@ def scan(
     data: bytes,
     pos: int,
     stop: int,
+    most: int,
     origin: object,
     out: list[Entry],
     unmask: Callable[[bytes, bytes], bytes],
@@ -107,6 +108,7 @@ def scan(
         data: what the socket gave.
         pos: where the first frame begins.
         stop: no new frame is begun at or behind this index, so that one client cannot fill a turn of the loop.
+        most: frames to take, for the same reason.
         origin: goes into each entry.
         out: the entries are appended here.
         unmask: XOR of a payload with the four bytes of its mask.
@@ -117,7 +119,10 @@ def scan(
     """
     end = len(data)
     headers_of, append = _HEADERS.get, out.append
-    while pos < stop and end - pos > 6:
+    stop = min(stop, end - 6)  # the shortest frame that carries a byte has 7
+    for _ in range(most):
+        if pos >= stop:
+            break
         opcode = data[pos]
         headers = headers_of(opcode)
         if headers is None:

@@ -18,7 +18,7 @@ LIMIT = 2**20
 def take(data: bytes, pos: int = 0, *, stop: int | None = None, limit: int = LIMIT) -> tuple[list[Entry], int]:
     """Scan with the defaults of a test."""
     out: list[Entry] = []
-    end = scan(data, pos, len(data) if stop is None else stop, ORIGIN, out, xor, limit)
+    end = scan(data, pos, len(data) if stop is None else stop, len(data), ORIGIN, out, xor, limit)
     return out, end
 
 

@@ -120,10 +120,10 @@ class AmqpRoad:
         except (exceptions.ProbableAuthenticationError, exceptions.AuthenticationError):
             text = f"{self._server} did not accept username and password."
             raise RoadError("unauthorized", text) from None
-        except exceptions.ConnectionClosed:
-            text = f"{self._server} does not allow this account on virtual host {settings.vhost}."
-            raise RoadError("forbidden", text) from None
         except _LOST as error:
+            if _refused_virtual_host(error):
+                text = f"{self._server} does not let this account into virtual host {settings.vhost}."
+                raise RoadError("forbidden", text) from None
             raise failures.not_connected(error, self._server) from error
 
     @asynccontextmanager
@@ -212,6 +212,15 @@ class _Link:
         if self._looking is None or self._looking.is_closed:
             self._looking = await self.connection.channel(publisher_confirms=False)
         return self._looking
+
+
+def _refused_virtual_host(error: Exception) -> bool:
+    """Tell whether the broker closed the connection when the virtual host was to be opened.
+
+    The library takes that Close for a malformed answer where it expected OpenOk.
+    """
+    opening = isinstance(error, exceptions.InvalidFrameError) and "Connection.OpenOk" in str(error)
+    return opening or isinstance(error, exceptions.ConnectionClosed)
 
 
 def _note(consumers: int | None) -> str:

@@ -60,6 +60,7 @@ class Kept(Generic[C]):
         self._close = closer
         self._held: _Held[C] | None = None
         self._lock = asyncio.Lock()
+        self._closing: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[C]:
@@ -73,15 +74,15 @@ class Kept(Generic[C]):
         held.proved = time.monotonic()
 
     async def close(self) -> None:
-        """Close the connection, if there is one."""
-        held, self._held = self._held, None
-        if held is not None:
-            await self._drop(held)
+        """Close the connection, if there is one, and wait for those that are closing."""
+        self._drop()
+        if self._closing:
+            await asyncio.wait(self._closing)
 
     async def _take(self) -> _Held[C]:
         async with self._lock:
             if self._held is not None and not await self._works(self._held):
-                await self.close()
+                self._drop()
             if self._held is None:
                 self._held = _Held(await self._open(), time.monotonic())
             return self._held
@@ -99,8 +100,13 @@ class Kept(Generic[C]):
         held.proved = time.monotonic()
         return True
 
-    async def _drop(self, held: _Held[C]) -> None:
-        await quietly(self._close(held.connection))
+    def _drop(self) -> None:
+        """Close the connection in the background: a dead one takes its time, and whoever sends has none."""
+        held, self._held = self._held, None
+        if held is not None:
+            closing = asyncio.create_task(quietly(self._close(held.connection)))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
 
 async def quietly(cleaning: Awaitable[object]) -> None:

@@ -13,8 +13,8 @@ LOG: Final = Log()
 WARN_EVERY: Final = 60.0
 """Seconds between two warnings that the file is still no good."""
 
-Signature = tuple[int, int, int] | None
-"""Modification time in ns, size, inode; None when the file cannot be looked at."""
+Signature = tuple[int, int, int, int] | None
+"""Modification time in ns, size, inode, change time in ns (a chmod moves it); None when there is nothing to look at."""
 
 
 class AccountFile:
@@ -43,7 +43,7 @@ class AccountFile:
             status = self.path.stat()
         except OSError:
             return None
-        return status.st_mtime_ns, status.st_size, status.st_ino
+        return status.st_mtime_ns, status.st_size, status.st_ino, status.st_ctime_ns
 
     def start(self, now: float, *, allow_plaintext: bool) -> None:
         """Read the file for the first time; a file that is no good refuses everyone, and the broker runs on."""

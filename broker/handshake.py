@@ -127,7 +127,7 @@ class Handshake(asyncio.Protocol):
         """Refuse a request that is late, or whose verification waits too long."""
         if self.task is not None:
             self.task.cancel()
-            self._refuse(Refused(FULL, "too many passwords wait to be verified", retry_after=5, reason="verification"))
+            self._refuse(Refused(FULL, "too many passwords wait to be verified", reason="verification"))
         else:
             limit = self.core.settings.handshake_timeout
             self._refuse(Refused(REQUEST_TIMEOUT, f"the request was not complete within {limit:g} s"))
@@ -177,7 +177,6 @@ class Handshake(asyncio.Protocol):
         if core.draining:
             raise Refused(DRAINING, "the broker is stopping", retry_after=core.draining_retry)
         if self.verdict is not None:
-            self.verdict.retry_after = 5
             raise self.verdict
         if core.arrivals is not None:
             now = core.clock()

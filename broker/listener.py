@@ -199,6 +199,7 @@ class Listener:
         factory: makes the protocol of an accepted socket.
         context: TLS for TCP sockets.
         handshake_timeout: seconds for the TLS handshake.
+        own_path: file of a Unix socket that goes with the listener; inherited ones stay.
     """
 
     def __init__(
@@ -207,7 +208,9 @@ class Listener:
         factory: Callable[[], asyncio.Protocol],
         context: ssl.SSLContext | None,
         handshake_timeout: float,
+        own_path: str = "",
     ) -> None:
+        self.own_path = own_path
         self.sockets = list(sockets)
         self.factory = factory
         self.context = context
@@ -247,11 +250,10 @@ class Listener:
             server.close()
 
     def close(self) -> None:
-        """Stop listening, and remove the file of a Unix socket."""
+        """Stop listening, and remove the file of our own Unix socket."""
         self.pause()
         for each in self.sockets:
-            if each.family == socket.AF_UNIX:
-                with contextlib.suppress(OSError):
-                    os.unlink(each.getsockname())  # noqa: PTH108 - the counterpart of bind
             each.close()
         self.sockets = []
+        if self.own_path:
+            Path(self.own_path).unlink(missing_ok=True)

@@ -5,10 +5,13 @@ import math
 from http import HTTPStatus
 from typing import Final
 
-from broker.errors import METHOD_NOT_ALLOWED, UNAUTHORIZED, UPGRADE_REQUIRED, Refused
+from broker.errors import FULL, METHOD_NOT_ALLOWED, TOO_MANY_CONNECTIONS, UNAUTHORIZED, UPGRADE_REQUIRED, Refused
 
 CHALLENGE: Final = 'Basic realm="wsbroker", charset="UTF-8"'
 """RFC 7617, 2.1: the client shall encode user and password as UTF-8."""
+
+USUAL_WAIT: Final = {FULL: 5.0, TOO_MANY_CONNECTIONS: 5.0}
+"""Seconds for Retry-After where nobody can know when room will be."""
 
 
 def extra_headers(refused: Refused, *, allow: str = "GET") -> dict[str, str]:
@@ -20,8 +23,9 @@ def extra_headers(refused: Refused, *, allow: str = "GET") -> dict[str, str]:
         headers["Allow"] = allow
     if refused.refusal is UPGRADE_REQUIRED:
         headers |= {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
-    if refused.retry_after is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(refused.retry_after)))
+    wait = refused.retry_after if refused.retry_after is not None else USUAL_WAIT.get(refused.refusal)
+    if wait is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(wait)))
     return headers
 
 

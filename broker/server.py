@@ -108,7 +108,10 @@ class WSMessageBroker:
             self._context = make_context(settings.tls_certificate, settings.tls_key)
         self.core = Core(settings, loop, max_connections=self._room(settings), tls=self._context is not None)
         sockets = self._bind()
-        self.listener = Listener(sockets, lambda: Handshake(self.core), self._context, settings.handshake_timeout)
+        own_path = "" if self.inherited else settings.socket_path
+        self.listener = Listener(
+            sockets, lambda: Handshake(self.core), self._context, settings.handshake_timeout, own_path
+        )
         self.core.on_change = self._watch_descriptors
         self.accounts = AccountFile(Path(settings.password_file), self.core.counters, self._take_accounts)
         self.accounts.start(self.core.clock(), allow_plaintext=settings.allow_plaintext)

@@ -74,7 +74,8 @@ class Reference:
 
     async def ask(self, frames: list[bytes]) -> Outcome:
         """Send the frames one by one and hang up."""
-        self.relayed = outcome = []
+        outcome = Outcome()
+        self.relayed = outcome.relayed
         with closing([await Wire.connect(self.port)]) as (wire,):
             await wire.upgrade(upgrade_request())
             for frame in frames:
@@ -82,9 +83,8 @@ class Reference:
                 for _ in range(TICKS):
                     await asyncio.sleep(0)
             wire.fin()
-            result = Outcome(outcome)
-            result.hear(await wire.frames_to_end())
-        return result
+            outcome.hear(await wire.frames_to_end())
+        return outcome
 
 
 @asynccontextmanager
@@ -125,7 +125,7 @@ class Pair:
 @pytest.fixture
 async def pair(make_broker: MakeBroker, dial: Dial) -> AsyncIterator[Pair]:
     """Run both, for all examples of a test."""
-    broker = await make_broker(max_message_size=MAX_PAYLOAD, connection_rate=0)
+    broker = await make_broker(max_message_size=MAX_PAYLOAD, connection_rate=0, ping_interval=0)
     async with reference() as server:
         yield Pair(broker, await dial(broker), server)
 

@@ -1,0 +1,136 @@
+"""Fan-out against a model: a dict of sets, and for every member the list of what it must have got."""
+
+from collections import defaultdict
+
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+from broker.frames import BINARY, TEXT, server_frame
+from broker.topics import Topic, Topics
+
+NAMES = st.sampled_from(("", "sms", "Sms", "sms/1", "é"))
+
+
+class Member:
+    """A subscriber that keeps what it gets; not live, it takes batches through `hold`, or refuses them."""
+
+    def __init__(self, number: int, *, live: bool, accepts: bool) -> None:
+        self.number = number
+        self.live = live
+        self.accepts = accepts
+        self.transport = self
+        self.got = b""
+        self.topic: Topic
+
+    def __repr__(self) -> str:
+        return f"Member({self.number})"
+
+    def write(self, data: bytes, /) -> None:
+        assert self.live, "a member that is not live is not written to"
+        self.got += data
+
+    def hold(self, data: bytes, messages: int) -> int:
+        assert not self.live
+        if not self.accepts:
+            return 0
+        self.got += data
+        return messages
+
+    def fault(self, error: Exception) -> None:
+        raise error
+
+
+class FanOut(RuleBasedStateMachine):
+    """Members join, publish and leave in any order; turns of the loop end at any moment."""
+
+    members = Bundle("members")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.due: list[object] = []
+        self.topics = Topics(self.schedule, lambda: 0.0)
+        self.model: defaultdict[str, set[Member]] = defaultdict(set)
+        self.turn: list[tuple[str, Member | None, bytes]] = []
+        """What was published since the last flush: topic, sender, frame."""
+        self.expected: defaultdict[Member, bytes] = defaultdict(bytes)
+        self.joined: list[Member] = []
+        self.received = self.delivered = self.serial = 0
+
+    def schedule(self, flush: object) -> None:
+        """Take the place of the loop's `call_soon`."""
+        self.due.append(flush)
+
+    @rule(target=members, name=NAMES, live=st.booleans(), accepts=st.booleans())
+    def join(self, name: str, live: bool, accepts: bool) -> Member:
+        """Put a new member on a topic."""
+        self.serial += 1
+        member = Member(self.serial, live=live, accepts=accepts)
+        member.topic = self.topics.join(name, member)
+        self.model[name].add(member)
+        self.joined.append(member)
+        return member
+
+    @rule(member=consumes(members))
+    def leave(self, member: Member) -> None:
+        """Take a member off; what it published in this turn still goes out, what others did no longer reaches it."""
+        self.topics.leave(member.topic, member)
+        self.model[member.topic.name].discard(member)
+
+    @rule(member=members, live=st.booleans())
+    def change_pace(self, member: Member, live: bool) -> None:
+        """Let a member fall behind or catch up."""
+        member.live = live
+
+    @rule(member=members, payloads=st.lists(st.binary(max_size=3), min_size=1, max_size=3))
+    def publish(self, member: Member, payloads: list[bytes]) -> None:
+        """Send messages as one read of one sender."""
+        frames = [server_frame(TEXT, b"%d" % member.number + payload.hex().encode()) for payload in payloads]
+        self.topics.publish(member.topic, member, [(member, TEXT, frame) for frame in frames])
+        self.turn += [(member.topic.name, member, frame) for frame in frames]
+
+    @rule(name=NAMES, payload=st.binary(max_size=3))
+    def publish_from_outside(self, name: str, payload: bytes) -> None:
+        """Send a message that no member sent; the answer is who listens now."""
+        frame = server_frame(BINARY, payload)
+        exists = name in self.topics.by_name
+        assert self.topics.publish_to(name, [(None, BINARY, frame)]) == len(self.model[name])
+        if exists:
+            self.turn.append((name, None, frame))
+        else:
+            self.received += 1
+
+    @rule()
+    def end_turn(self) -> None:
+        """Flush: whoever is on a topic now gets what was published there in this turn, less its own."""
+        flushes, self.due = self.due, []
+        assert len(flushes) == bool(self.turn), "one flush a turn, and none without messages"
+        for name, sender, frame in self.turn:
+            self.received += 1
+            for member in self.model[name] - {sender}:
+                if member.live or member.accepts:
+                    self.expected[member] += frame
+                    self.delivered += 1
+        self.turn = []
+        if flushes:
+            self.topics.flush()
+
+    @invariant()
+    def nobody_got_anything_else(self) -> None:
+        """What every member ever got is what the model says, byte for byte and in order."""
+        for member in self.joined:
+            assert member.got == self.expected[member]
+        if not self.turn:
+            assert (self.topics.received, self.topics.delivered) == (self.received, self.delivered)
+
+    @invariant()
+    def topics_are_those_with_members(self) -> None:
+        """A topic exists while it has members or a batch, and no longer."""
+        waiting = {name for name, _, _ in self.turn}
+        wanted = {name for name, members in self.model.items() if members} | waiting
+        assert set(self.topics.by_name) == wanted
+        for name, topic in self.topics.by_name.items():
+            assert set(topic.members) == self.model[name]
+
+
+TestFanOut = FanOut.TestCase
+"""Every member of a topic gets every message of the others once and in order, whoever joins, leaves or falls behind."""

@@ -10,15 +10,11 @@ goes to the judge. An idle connection holds this object and its transport, nothi
 
 import asyncio
 import math
-import os
 import random
-import sys
 from enum import IntEnum
-from fcntl import ioctl
-from termios import TIOCOUTQ
 from typing import Final, Literal
 
-from broker.core import BURST_SECONDS, Core
+from broker.core import Core
 from broker.errors import (
     ABNORMAL,
     BROKER_ERROR,
@@ -30,9 +26,10 @@ from broker.errors import (
 )
 from broker.frames import PING, Entry, as_text, close_frame, scan, server_frame, span
 from broker.judge import Goodbye, Judge, Message, Reply
-from broker.limits import TokenBucket
+from broker.kernel import read_rest, unacknowledged
 from broker.linger import Linger
 from broker.logs import describe, short_topic
+from broker.rates import Rates
 from broker.topics import Topic
 
 TURN: Final = 64 * 1024
@@ -47,9 +44,6 @@ QUIET_START: Final = 20.0
 PING_FRAME: Final = server_frame(PING, b"wsbroker")
 """Never empty: PHP's fread fails on an empty frame."""
 
-REST_CHUNKS: Final = 128
-"""Reads of `TURN` bytes after a connection is lost: 8 MiB, more than a kernel buffers."""
-
 
 class State(IntEnum):
     """What a connection may still do."""
@@ -59,25 +53,6 @@ class State(IntEnum):
     """Our Close is out; its messages are relayed until its own Close, its FIN or `close_timeout`."""
     GONE = 2
     """Counted out; what it still sends is discarded, or is read to the end if it hung up on us."""
-
-
-class Rates:
-    """What one connection may send: only there when `message_rate` or `byte_rate` is set."""
-
-    __slots__ = ("messages", "volume")
-
-    def __init__(self, message_rate: int, byte_rate: int, now: float) -> None:
-        self.messages = TokenBucket(message_rate, message_rate * BURST_SECONDS, now) if message_rate else None
-        self.volume = TokenBucket(byte_rate, byte_rate * BURST_SECONDS, now) if byte_rate else None
-
-    def allow(self, entries: list[Entry], now: float) -> int:
-        """Return how many of the messages, from the first on, are within the rates."""
-        allowed = len(entries) if self.messages is None else int(self.messages.take(len(entries), now))
-        if self.volume is not None:
-            for index in range(allowed):
-                if not self.volume.spend(len(entries[index][2]), now):
-                    return index
-        return allowed
 
 
 class Connection(asyncio.Protocol):
@@ -345,7 +320,7 @@ class Connection(asyncio.Protocol):
         if self.state is State.GONE:
             return
         if not self.core.tls:
-            rest = _read_rest(self.transport)
+            rest = read_rest(self.transport)
             if rest:
                 self.data_received(rest)
         if not self.resting:
@@ -387,7 +362,7 @@ class Connection(asyncio.Protocol):
         self.paused = True
         self.live = False
         self.queued = 0
-        self.unsent = self.queued_bytes() + _unacknowledged(self.transport)
+        self.unsent = self.queued_bytes() + unacknowledged(self.transport)
         self.taken_at = self.core.clock()
         if self.state is not State.GONE:
             self.core.behind.add(self)
@@ -410,7 +385,7 @@ class Connection(asyncio.Protocol):
 
     def check_progress(self, now: float) -> None:
         """Close the connection when it took no byte for `write_timeout`, acknowledgements in the kernel included."""
-        unsent = self.queued_bytes() + _unacknowledged(self.transport)
+        unsent = self.queued_bytes() + unacknowledged(self.transport)
         limit = self.core.settings.write_timeout
         before, self.unsent, self.queued = self.unsent + self.queued, unsent, 0
         if unsent < before:
@@ -512,24 +487,3 @@ class Connection(asyncio.Protocol):
             core.counters.closed[str(code)] += 1
             core.log.info("closed", id=self.number, code=code, received=self.received)
         self.pending, self.judge, self.held = None, None, None
-
-
-def _read_rest(transport: asyncio.Transport) -> bytes:
-    """Read what the kernel still holds for a connection that was lost; it keeps at most 6 MB (tcp_rmem)."""
-    chunks: list[bytes] = []
-    try:
-        descriptor = transport.get_extra_info("socket").fileno()
-        while len(chunks) < REST_CHUNKS and (chunk := os.read(descriptor, TURN)):
-            chunks.append(chunk)
-    except OSError:  # nothing more is there, or the reset itself: both are the end
-        pass
-    return b"".join(chunks)
-
-
-def _unacknowledged(transport: asyncio.Transport) -> int:
-    """Bytes in the kernel that the client's kernel has not acknowledged (SIOCOUTQ, tcp(7))."""
-    try:
-        raw = ioctl(transport.get_extra_info("socket").fileno(), TIOCOUTQ, b"\0\0\0\0")
-    except OSError:
-        return 0
-    return int.from_bytes(raw, sys.byteorder)

@@ -14,6 +14,7 @@ from broker.errors import Closure
 from broker.limits import Buckets
 from broker.logs import Log
 from broker.metrics import Counters
+from broker.rates import BURST_SECONDS
 from broker.request import networks
 from broker.settings import Settings
 from broker.topics import Topics
@@ -22,9 +23,6 @@ try:
     from websockets.speedups import apply_mask  # compiled: 0.1 us for 128 bytes
 except ImportError:  # no wheel for this machine: 1.6 us
     from websockets.utils import apply_mask
-
-BURST_SECONDS: Final = 2.0
-"""How many seconds' worth of a rate may come at once."""
 
 
 class Transient(Protocol):

@@ -385,6 +385,8 @@ class Connection(asyncio.Protocol):
 
     def check_progress(self, now: float) -> None:
         """Close the connection when it took no byte for `write_timeout`, acknowledgements in the kernel included."""
+        if self.lost:  # it waits for its turn to be forgotten; its descriptor may be another's already
+            return
         unsent = self.queued_bytes() + unacknowledged(self.transport)
         limit = self.core.settings.write_timeout
         before, self.unsent, self.queued = self.unsent + self.queued, unsent, 0
@@ -440,11 +442,17 @@ class Connection(asyncio.Protocol):
         self._part(closure.code, close_frame(closure.code, close_reason(closure, detail)))
 
     def leave(self, closure: Closure) -> None:
-        """Ask the client to go; its messages count until it does or `close_timeout` is over."""
+        """Ask the client to go, behind everything that arrived before; its messages count until it does or is cut."""
+        if self.state is State.OPEN:
+            self.core.topics.answer(self._leave, close_frame(closure.code, closure.token))
+
+    def _leave(self, frame: bytes) -> None:
         if self.state is not State.OPEN:
             return
         self._settle_now()
-        self._send(close_frame(closure.code, closure.token))
+        self._send(frame)
+        if self.gone:  # even this was too much for a slow one
+            return
         self.state = State.LEAVING
         self.live = False
         self.core.deadlines.set(self, self.core.clock() + self.core.settings.close_timeout)

@@ -72,11 +72,11 @@ class Pipe(asyncio.Transport):
         """What waits for it."""
         self.writes = 0
         self.taking = True
-        self.reading = True
+        self._reading = True
         self.ended = False
         """`write_eof` was called."""
         self.closed = False
-        self.aborted = False
+        self._aborted = False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self.near if name == "socket" else default
@@ -111,10 +111,13 @@ class Pipe(asyncio.Transport):
         self.ended = True
 
     def pause_reading(self) -> None:
-        self.reading = False
+        self._reading = False
 
     def resume_reading(self) -> None:
-        self.reading = True
+        self._reading = True
+
+    def is_reading(self) -> bool:
+        return self._reading
 
     def is_closing(self) -> bool:
         return self.closed
@@ -123,7 +126,11 @@ class Pipe(asyncio.Transport):
         self.closed = True
 
     def abort(self) -> None:
-        self.closed = self.aborted = True
+        self.closed = self._aborted = True
+
+    def was_aborted(self) -> bool:
+        """Tell whether the line was cut."""
+        return self._aborted
 
     def lose(self, error: Exception | None = None) -> None:
         """Tell the protocol that the connection is gone."""
@@ -194,3 +201,7 @@ class Guest:
         taken = bytes(self.pipe.sent)
         self.pipe.sent.clear()
         return taken
+
+    def gone(self) -> bool:
+        """Tell whether the broker has counted it out."""
+        return self.connection.gone

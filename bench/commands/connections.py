@@ -113,7 +113,7 @@ class Connections:
         for arrival in self.arrivals:
             groups.setdefault((arrival.kind, arrival.peer), []).append(arrival)
         head = (
-            "credentials", "broker", "handshakes/s", "CPU us each", "spread", "x ours",
+            "credentials", "broker", "handshakes/s", "CPU us each", "spread", "x ours", "a core allows /s",
             "p50 ms", "p99 ms", "all in after s", "refused", "broker CPU", "load CPU", "disturbed",
         )  # fmt: skip
         return table(head, [_row(group, groups.get((kind, BASELINE))) for (kind, _), group in groups.items()])
@@ -139,6 +139,7 @@ def _row(group: list[Arrival], base: list[Arrival] | None) -> list[str]:
         number(median(costs)),
         percent(spread(costs)),
         ratio(median(costs), ours),
+        number(1e6 / median(costs)) if median(costs) else "-",
         number(percentile(waits, 50) * 1e3),
         number(percentile(waits, 99) * 1e3),
         f"{median(walls):.2f}" if held else "-",

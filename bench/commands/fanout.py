@@ -15,7 +15,7 @@ from bench.peers import Peer
 from bench.process import Running, running
 from bench.report import number, percent, progress
 from bench.selection import BASELINE
-from bench.shapes import BASE, Shape
+from bench.shapes import BASE, Shape, parse_shapes
 from bench.stats import percentile
 from bench.summary import Run, fanout_table, make_rows
 from bench.wire import build_cycle
@@ -105,6 +105,9 @@ def _run_document(run: Run) -> dict[str, Any]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what only this command takes."""
+    parser.add_argument(
+        "--shapes", help="SUBSCRIBERSxWINDOW[xBYTES], comma-separated (default: 1x256,10x256,100x256,1000x64,1x1,100x1)"
+    )
     parser.add_argument("--rounds", type=int, help="how often every broker has its turn in every shape")
     parser.add_argument("--seconds", type=float, help="length of one measured run")
 
@@ -123,4 +126,4 @@ def prepare(context: Context, options: argparse.Namespace) -> Fanout:
         seconds=options.seconds or base.seconds,
         warm_up=base.warm_up,
     )
-    return Fanout(context, BASE, pace)
+    return Fanout(context, parse_shapes(options.shapes) if options.shapes else BASE, pace)

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from bench.budget import BenchError
 from bench.load import RunResult
 from bench.report import number, ratio, table
-from bench.shapes import Shape
+from bench.shapes import BASE, Shape, parse_shapes
 from bench.summary import HEAD, Run, baseline_of, fanout_table, make_rows
 
 SHAPE = Shape(subscribers=10, window=256)
@@ -81,6 +82,26 @@ def test_shape_names_what_differs() -> None:
     assert Shape(100, 1).name == "100, one at a time"
     assert Shape(1000, 64).name == "1000, 64 in flight"
     assert Shape(10, 16, size=1024).name == "10, 16 in flight, 1024 bytes"
+
+
+def test_shapes_are_read_as_they_are_written() -> None:
+    """The base shapes, written out, are the base shapes; a size may follow."""
+    assert parse_shapes("1x256,10x256,100x256,1000x64,1x1, 100x1") == BASE
+    assert parse_shapes("10x16x1024") == (Shape(10, 16, 1024),)
+
+
+@pytest.mark.parametrize("text", ["", "10", "10x", "axb", "1x1x1x1", "-1x1", "1x1,"])
+def test_shape_written_otherwise(text: str) -> None:
+    """What is not a shape is quoted, with an example of one."""
+    with pytest.raises(BenchError, match="write SUBSCRIBERSxWINDOW"):
+        parse_shapes(text)
+
+
+@pytest.mark.parametrize("text", ["0x1", "9001x1", "1x0", "1x5000", "1x1x7", "1x1x70000"])
+def test_shape_out_of_bounds(text: str) -> None:
+    """A shape that no machine here can hold is refused before anything is started."""
+    with pytest.raises(BenchError, match="1 to 9000 subscribers"):
+        parse_shapes(text)
 
 
 @pytest.mark.parametrize(

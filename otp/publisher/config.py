@@ -101,14 +101,14 @@ def _add_file(sources: _Sources, file: Path, environment: Mapping[str, str]) -> 
             continue
         for key, entry in entries.items():
             if key not in known:
-                raise ConfigError(f"{entry.where}: [{section}] has no setting {key!r}{_nearest(key, known)}.")
+                raise ConfigError(f"{entry.where}: [{section}] has no setting {key!r}{_nearest(key, known)}")
             sources.put(section, key, entry)
 
 
 def _stray_section(section: str, entries: Mapping[str, Entry], file: str) -> Iterator[str]:
     if section or entries:
         hint = _nearest(section, [_GENERAL, *Method])
-        yield f"{file}: section [{section}] is not known and was passed over{hint}."
+        yield f"{file}: section [{section}] is not known and was passed over{hint}"
 
 
 def _add_environment(sources: _Sources, environment: Mapping[str, str]) -> None:
@@ -145,7 +145,7 @@ def _add_keywords(sources: _Sources, method: Method, keywords: Mapping[str, Any]
     for name, value in keywords.items():
         if name not in road and name not in general:
             hint = _nearest(name, [*general, *road])
-            raise ConfigError(f"there is no setting {name!r} for {method}{hint}.")
+            raise ConfigError(f"there is no setting {name!r} for {method}{hint}")
         if value is not None:
             section = method.value if name in road else _GENERAL
             sources.put(section, name, Entry(_as_text(value), f"keyword {name}"))
@@ -168,7 +168,7 @@ def _names(section: str) -> list[str] | None:
 def _nearest(name: str, known: list[str]) -> str:
     folded = {candidate.casefold(): candidate for candidate in known}
     close = difflib.get_close_matches(name.casefold(), folded, n=1)
-    return f"; did you mean {folded[close[0]]!r}?" if close else ""
+    return f". Did you mean '{folded[close[0]]}'?" if close else "."
 
 
 def _build(kind: type[S], section: str, sources: _Sources, only: str | None = None) -> S:

@@ -248,6 +248,12 @@ class RabbitServer(Server):
             self._mapper.terminate()
             self._mapper.wait(20)
 
+    def close_connections(self) -> None:
+        """Have the server close every client's connection, and wait until it has."""
+        program = self.PROGRAM.replace("rabbitmq-server", "rabbitmqctl")
+        command = [program, "--node", self.environment()["RABBITMQ_NODENAME"], "close_all_connections", "test"]
+        subprocess.run(command, env=self.environment(), check=True, capture_output=True, timeout=60)
+
     def command(self) -> list[str]:
         (self.directory / "rabbitmq.conf").write_text(
             f"""

@@ -104,3 +104,11 @@ async def test_check_declares_nothing(amqp: AmqpRig, make_publisher: MakePublish
     assert "is not there yet" in await publisher.road.check()
     with pytest.raises(aio_pika.exceptions.ChannelNotFoundEntity):
         await _declare(amqp, amqp.topic, passive=True)
+
+
+async def test_connection_the_server_closed_a_moment_ago(amqp: AmqpRig, make_publisher: MakePublisher) -> None:
+    """A connection that ended is replaced at once, also when it was used a moment before."""
+    publisher = make_publisher(amqp.keywords())
+    assert (await publisher.send_sms(receiver=NUMBER, message="one")).ok
+    await asyncio.to_thread(amqp.server.close_connections)
+    assert (await publisher.send_sms(receiver=NUMBER, message="two")).ok

@@ -166,7 +166,7 @@ class _Link:
 
     def alive(self) -> bool:
         """Tell whether the connection is open as far as is known."""
-        return not self.connection.is_closed
+        return self.connection.connected.is_set() and not self.connection.is_closed
 
     async def prove(self) -> None:
         """Have the broker open and close a channel."""

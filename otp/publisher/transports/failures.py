@@ -1,5 +1,6 @@
 """Say why a connection could not be opened or broke, in words for a human and without secrets."""
 
+import os
 import socket
 import ssl
 
@@ -34,8 +35,8 @@ def reason(error: BaseException) -> str:
             return "its name is not known"
         if isinstance(cause, ConnectionRefusedError):
             return "connection refused"
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror.lower()
+        if isinstance(cause, OSError) and cause.errno and cause.errno > 0:
+            return os.strerror(cause.errno).lower()
     return f"{type(error).__name__}"
 
 

@@ -1,0 +1,145 @@
+"""Decide who may use the server: HTTP Basic (RFC 7617) against a password file, off the event loop.
+
+A bcrypt hash takes 70 to 200 ms to check. It is checked in a thread, two at a time, and a success is remembered for
+five minutes as a keyed digest, so that a client with a request a second costs one check and not three hundred. The
+file is looked at once a second and read again when it changed; one that cannot be used changes nothing.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from htpasswd import hashes
+from htpasswd.file import PasswordFileError, load
+
+REMEMBER = 300.0
+"""Seconds a success is remembered."""
+
+MAX_REMEMBERED = 10_000
+"""Successes remembered at once; past that all are forgotten, which only costs checks."""
+
+MAX_WAITING = 64
+"""Checks that may wait; more are answered 503, so that guessing cannot pile up work."""
+
+_PARALLEL = 2
+"""Checks at once: one core is left for everything else on the smallest machines."""
+
+_LOOK_EVERY = 1.0
+"""Seconds between two looks at the file."""
+
+_LOG = logging.getLogger("otp.publisher.server")
+
+
+class BusyError(Exception):
+    """Too many checks are waiting."""
+
+
+class Accounts:
+    """The accounts of a password file.
+
+    Args:
+        path: The file.
+        clock: Returns monotonic seconds.
+
+    Raises:
+        PasswordFileError: The file cannot be used; the text says why and what to do.
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._clock = clock
+        self._hashes: Mapping[str, str] = load(path)
+        self._dummy = hashes.dummy_like(self._hashes.values())
+        self._signature = self._look()
+        self._looked = clock()
+        self._key = secrets.token_bytes(32)
+        self._remembered: dict[bytes, float] = {}
+        self._checking = asyncio.Semaphore(_PARALLEL)
+        self._waiting = 0
+
+    async def user(self, header: str | None) -> str | None:
+        """Return the user an ``Authorization`` header proves to be; ``None`` when it proves nobody.
+
+        Raises:
+            BusyError: Too many checks are waiting.
+        """
+        pair = credentials(header)
+        if pair is None:
+            return None
+        self._follow_file()
+        user, password = pair
+        stored = self._hashes.get(user)
+        digest = self._digest(user, password, stored or "")
+        if stored is not None and self._remembered.get(digest, 0.0) > self._clock():
+            return user
+        if not await self._verify(password, stored or self._dummy) or stored is None:
+            return None
+        self._remember(digest)
+        return user
+
+    async def _verify(self, password: str, stored: str) -> bool:
+        if self._waiting >= MAX_WAITING:
+            raise BusyError
+        self._waiting += 1
+        try:
+            async with self._checking:
+                return await asyncio.to_thread(hashes.verify, password, stored)
+        finally:
+            self._waiting -= 1
+
+    def _remember(self, digest: bytes) -> None:
+        if len(self._remembered) >= MAX_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[digest] = self._clock() + REMEMBER
+
+    def _digest(self, user: str, password: str, stored: str) -> bytes:
+        """Return what a success is remembered by; it changes with the hash, so a new password counts at once."""
+        mac = hashlib.blake2b(key=self._key)
+        for part in (user, password, stored):
+            data = part.encode()
+            mac.update(len(data).to_bytes(8) + data)
+        return mac.digest()
+
+    def _follow_file(self) -> None:
+        """Take over a changed file."""
+        now = self._clock()
+        if now - self._looked < _LOOK_EVERY:
+            return
+        self._looked = now
+        signature = self._look()
+        if signature == self._signature:
+            return
+        self._signature = signature
+        try:
+            self._hashes = load(self._path)
+        except PasswordFileError as error:
+            _LOG.warning("%s; the accounts stay as they were", error)
+            return
+        self._dummy = hashes.dummy_like(self._hashes.values())
+        _LOG.info("read %d accounts", len(self._hashes))
+
+    def _look(self) -> tuple[int, int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def credentials(header: str | None) -> tuple[str, str] | None:
+    """Read user and password from a Basic header; everything after the first colon is the password."""
+    scheme, _, encoded = (header or "").strip().partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        text = base64.b64decode(encoded.strip(), validate=True).decode()
+    except (binascii.Error, ValueError):
+        return None
+    user, colon, password = text.partition(":")
+    return (user, password) if colon else None

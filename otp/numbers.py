@@ -22,7 +22,7 @@ from types import ModuleType
 from otp import fields
 from otp.errors import InvalidInput, MissingExtra
 
-_FILLERS = re.compile(r"[\s.\-/()\[\]\u2010-\u2015\u2212]+")
+_FILLERS = re.compile(r"[\s.\-/()\[\]\u2010-\u2015\u2212\uff0d]+")
 _NUMBER = re.compile(r"\+?[0-9]{3,20}")
 _ATOM = r"[^@\s<>,;:\"\\()\[\]]+"
 _ADDRESS = re.compile(rf"{_ATOM}@{_ATOM}")
@@ -123,7 +123,7 @@ def mask(receiver: str) -> str:
 
 def strip(number: str) -> str:
     """Return a number without blanks, dots, dashes, slashes and brackets, its digits as ASCII."""
-    return _FILLERS.sub("", _ascii_digits(unicodedata.normalize("NFKC", number)))
+    return _FILLERS.sub("", _ascii_digits(number))
 
 
 @lru_cache(maxsize=1024)
@@ -159,9 +159,10 @@ def _international(number: str) -> str:
 
 
 def _ascii_digits(text: str) -> str:
-    """Write the digits of every script as 0 to 9."""
+    """Write the digits of every script as 0 to 9, and a full-width plus as plus."""
     if text.isascii():
         return text
+    text = text.replace("\uff0b", "+")
     return "".join(str(unicodedata.decimal(char)) if char.isdecimal() else char for char in text)
 
 

@@ -41,6 +41,8 @@ def child(job: dict[str, Any], inherited: OtpStore | None, go: int, answers: int
         os.write(answers, b"ready\n")
         os.read(go, 1)
         outcome = act(store, job)
+        if "cache_dir" in job and store._backend._session._current.process != os.getpid():  # type: ignore[attr-defined]
+            outcome = "used its parent's connection"
     except BaseException as error:  # noqa: BLE001 - the parent shows it
         outcome = f"{type(error).__name__}: {error}"
     os.write(answers, f"{outcome}\n".encode())

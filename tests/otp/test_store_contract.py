@@ -184,6 +184,25 @@ def test_verify_code_longer_than_the_policy_now(open_store: Opener) -> None:
     assert verify(open_store(OtpPolicy(digits=6)), int(code)) is SUCCESS
 
 
+def test_consume_once(open_store: Opener, clock: Clock) -> None:
+    """When two hold a right answer at the same moment, having each paid a try, one of them succeeds."""
+    record = create(open_store()).record
+    backend = open_store()._backend
+    charged = [backend.charge(record.name, clock()) for _ in range(2)]
+    assert [getattr(each, "tries", None) for each in charged] == [4, 3]
+    assert [backend.consume(record.name, record.nonce) for _ in range(2)] == [True, False]
+
+
+def test_consume_another_record(open_store: Opener) -> None:
+    """An answer to a code that was replaced in the meantime does not use up the new one."""
+    store = open_store()
+    first = create(store).record
+    store.cancel(receiver=RECEIVER, reference="trx-1")
+    code = create(store).code
+    assert not open_store()._backend.consume(first.name, first.nonce)
+    assert verify(store, code) is SUCCESS
+
+
 # --- creating ----------------------------------------------------------------------------------------------------
 
 
@@ -570,3 +589,17 @@ def test_close_twice(open_store: Opener) -> None:
     store = open_store()
     store.close()
     store.close()
+
+
+def test_sweep_leaves_what_is_alive(store: OtpStore, clock: Clock) -> None:
+    """Sweeping forgets nothing that still counts: open codes, expired ones, budgets."""
+    old = create(store, "old", lifetime=60)
+    clock.advance(100)
+    new = create(store, "new")
+    store.sweep()
+    assert verify(store, old.code, "old") is EXPIRED
+    assert verify(store, new.code, "new") is SUCCESS
+    for number in range(3):
+        create(store, number)
+    with pytest.raises(RateLimited):
+        create(store, "sixth")

@@ -74,14 +74,14 @@ def dial(wires: list[Wire]) -> Dial:
 
 
 @pytest.fixture
-def ask(wires: list[Wire]) -> Ask:
-    """Connect, send bytes, and read the answer to its end."""
+def ask() -> Ask:
+    """Connect, send bytes, read the answer to its end, and hang up."""
 
     async def request(broker: WSMessageBroker, request: bytes) -> Response:
         wire = await Wire.connect(broker.port)
-        wires.append(wire)
-        await wire.send(request)
-        return await wire.response()
+        with closing([wire]):
+            await wire.send(request)
+            return await wire.response()
 
     return request
 

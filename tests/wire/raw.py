@@ -98,6 +98,17 @@ def client_frame(
     return bytes((first, short | 0x80)) + length + mask + xor(payload, mask)
 
 
+def cut(stream: bytes) -> Iterator[bytes]:
+    """Cut a client's stream where its frames end, as their headers say; the last piece may be incomplete."""
+    while stream:
+        short = stream[1] if len(stream) > 1 else 0
+        width = {126: 2, 127: 8}.get(short & 0x7F, 0)
+        size = int.from_bytes(stream[2 : 2 + width], "big") if width else short & 0x7F
+        end = 2 + width + (4 if short > 127 else 0) + size
+        yield stream[:end]
+        stream = stream[end:]
+
+
 def close_payload(code: int, reason: bytes = b"") -> bytes:
     """Build the payload of a Close frame."""
     return code.to_bytes(2, "big") + reason

@@ -27,6 +27,7 @@ from tests.wire.raw import (
     client_frame,
     close_payload,
     closing,
+    cut,
     text,
     upgrade_request,
 )
@@ -72,13 +73,13 @@ class Reference:
         except ConnectionClosed:
             pass
 
-    async def ask(self, frames: list[bytes]) -> Outcome:
+    async def ask(self, data: bytes) -> Outcome:
         """Send the frames one by one and hang up."""
         outcome = Outcome()
         self.relayed = outcome.relayed
         with closing([await Wire.connect(self.port)]) as (wire,):
             await wire.upgrade(upgrade_request())
-            for frame in frames:
+            for frame in cut(data):
                 await wire.send(frame)
                 for _ in range(TICKS):
                     await asyncio.sleep(0)
@@ -140,7 +141,9 @@ async def pair(make_broker: MakeBroker, dial: Dial) -> AsyncIterator[Pair]:
 @example(frames=[client_frame(BINARY, b"x" * 999, fin=False), client_frame(CONTINUATION, b"xx")], chop=0)
 @example(frames=[client_frame(TEXT, b"z"), client_frame(PING, b"before"), client_frame(CLOSE)], chop=0)
 @example(frames=[client_frame(TEXT, b"z"), client_frame(PING, b"before"), client_frame(0x83)], chop=0)
+@example(frames=[b"\x81\x83", client_frame(TEXT, fin=False), client_frame(CONTINUATION)], chop=0)
 @example(frames=[client_frame(BINARY, b"y"), client_frame(TEXT, b"no mask", mask=None)], chop=1)
 async def test_inbound_is_what_websockets_makes_of_it(pair: Pair, frames: list[bytes], chop: int) -> None:
     """For any stream in any segments: the same messages relayed, the same pongs, the same Close code."""
-    assert await pair.ask(b"".join(frames), chop) == await pair.reference.ask(frames)
+    data = b"".join(frames)
+    assert await pair.ask(data, chop) == await pair.reference.ask(data)

@@ -223,7 +223,8 @@ class Handshake(asyncio.Protocol):
         self.task = None
         self.transport.write(response)
         self.transport.set_protocol(connection)
-        connection.begin(self.rest)
+        early, self.rest, self.head = self.rest, b"", bytearray()  # the deadlines keep this object for some seconds
+        connection.begin(early)
         self.transport.resume_reading()
 
     def _refuse(self, refused: Refused, user: str | None = None) -> None:

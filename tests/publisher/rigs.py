@@ -6,6 +6,7 @@ The receiving ends are written with other clients than the roads use, wherever t
 import asyncio
 import base64
 import json
+import logging
 import ssl
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
@@ -27,6 +28,10 @@ Inbox = asyncio.Queue[bytes]
 Reply = Callable[[dict[str, Any]], dict[str, Any]]
 
 USER = "app"
+
+_QUIET = logging.getLogger("tests.receiving_end")
+"""For the receiving end, whose library logs what it receives at DEBUG."""
+_QUIET.disabled = True
 
 
 class Rig(ABC):
@@ -137,6 +142,7 @@ class WsRig(Rig):
             f"ws://{HOST}:{self.server.port}/ws?topic={topic}",
             additional_headers={"Authorization": f"Basic {credentials}"},
             proxy=None,
+            logger=_QUIET,
         )
 
 

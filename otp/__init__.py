@@ -4,8 +4,8 @@
     errors               every refusal, each with its response code and a reason token
     fields               what may stand in a field, and what odd input becomes
     numbers templates    receivers; message texts with one place for the code
-    limits expiry        how often and how long
-    json_reader          JSON as leniently as existing senders need it
+    limits               how often
+    json_reader expiry   JSON as leniently as existing senders need it; how long a command is good
     results              what every method answers with
     messages             building commands (the sending end)
     incoming             reading commands (the receiving end)

@@ -22,6 +22,9 @@ from collections.abc import Sequence
 
 from otp.errors import InvalidInput
 
+Scalar = str | int
+"""What an id, a reference or a parameter may be."""
+
 MAX_FIELD = 1024
 """Characters of a reference or parameter. They are hashed, not stored; the bound only keeps nonsense out."""
 

@@ -32,8 +32,8 @@ from otp import fields
 from otp.errors import InvalidInput
 from otp.templates import Template
 
-Scalar = str | int
-"""What an id, a reference or a parameter may be on the wire."""
+
+Scalar = fields.Scalar
 
 
 class Command(StrEnum):

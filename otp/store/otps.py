@@ -34,13 +34,12 @@ from otp.errors import (
     StoreError,
     UnknownCode,
 )
+from otp.fields import Scalar
 from otp.numbers import Numbers
 from otp.store import rules
 from otp.store.base import Backend, Gone, Record, Taken, Wait
 from otp.store.digests import NONCE_BYTES, SecretKey, same
 from otp.store.policy import OtpPolicy
-
-Scalar = str | int
 
 _FILLERS = frozenset({"Pd", "Cf"})
 """Unicode categories of what people and programs put between digits besides blanks: dashes, invisible marks."""

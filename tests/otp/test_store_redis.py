@@ -94,6 +94,8 @@ def test_redis_dies_and_comes_back(own_redis: RedisServer, tmp_path: Path) -> No
             store.create(receiver=RECEIVER, reference="r")
         with pytest.raises(StoreError):
             store.verify(receiver=RECEIVER, reference="before", otp="123456")
+        with pytest.raises(StoreError):
+            store.sweep()
         own_redis.start()
         code = store.create(receiver=RECEIVER, reference="r").code
         assert store.verify(receiver=RECEIVER, reference="r", otp=code) is ResponseCode.SUCCESS

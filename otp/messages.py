@@ -16,8 +16,7 @@
 | any other      | as given to ``request``                                              |
 
 Around ``data`` stand ``command``, ``callback_topic`` (before it) and ``callback_delay`` (last, milliseconds).
-Times are whole Unix seconds; ``expiration = date_time + lifetime``. ``id``, ``reference`` and the parameters
-keep
+Times are whole Unix seconds; ``expiration = date_time + lifetime``. ``id``, ``reference`` and the parameters keep
 their type: a number stays a number. Missing parameters are ``""``.
 """
 
@@ -31,7 +30,6 @@ from typing import Any
 from otp import fields
 from otp.errors import InvalidInput
 from otp.templates import Template
-
 
 Scalar = fields.Scalar
 
@@ -130,8 +128,8 @@ def request_otp(
 ) -> Message:
     """Ask the receiving end to make a code and send it.
 
-    Args: message: The text with exactly one ``%s``; lone percent signs leave doubled, so that every receiver
-        copes. message_id: Left out of ``data`` when ``None``, as the requirement's sample does.
+    The text has exactly one ``%s``; lone percent signs leave doubled, so that every receiver copes. Without a
+    ``message_id`` there is no ``id`` in ``data``, as in the published sample.
     """
     data = _times(now, lifetime) | {
         "receiver": fields.receiver(receiver),

@@ -64,8 +64,9 @@ class Template:
     def render(self, code: str, *, sms: bool = True) -> str:
         """Return the message with the code in its place.
 
-        Args: code: The code. sms: Whether it travels as an SMS: only then it gets a last line, and must not
-            be too long for one.
+        Args:
+            code: The code.
+            sms: Whether it travels as an SMS: only then it gets a last line, and must not be too long for one.
 
         Raises:
             InvalidInput: The finished message is longer than its channel or the SMS Retriever allows.

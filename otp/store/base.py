@@ -1,4 +1,4 @@
-"""Say what a backend has to promise: seven operations, each of them atomic for every thread and process.
+"""Say what a backend has to promise: eight operations, each of them atomic for every thread and process.
 
 A record's life, which every backend keeps to:
 
@@ -7,7 +7,7 @@ A record's life, which every backend keeps to:
 | open      | tries > 0, not used, not expired | the record  | refused                      | allowed |
 | void      | used, or tries = 0               | VOID        | refused until it expires     | refused |
 | expired   | ``now >= expires_at``, not void  | EXPIRED     | allowed, replaces it         | refused |
-| forgotten | ``now >= keep_until``, or removed | UNKNOWN    | allowed                      | refused |
+| forgotten | ``now >= keep_until``, removed   | UNKNOWN     | allowed                      | refused |
 
 Names, owners, nonces and MACs are opaque bytes here. Backends see no code, no receiver and no reference.
 """

@@ -37,9 +37,10 @@ def sqlite_store(
 ) -> OtpStore:
     """Open the store in ``cache_dir``, for any number of threads and processes of one machine.
 
-    Args: cache_dir: Made with mode 0700 if it does not exist. On a local disk: SQLite's WAL does not work
-        over NFS. key_file: Made with mode 0600 if it does not exist; must lie outside ``cache_dir``. options:
-        ``policy``, ``numbers``, ``clock``.
+    Args:
+        cache_dir: Made with mode 0700 if it does not exist. On a local disk: SQLite's WAL does not work over NFS.
+        key_file: Made with mode 0600 if it does not exist; must lie outside ``cache_dir``.
+        options: ``policy``, ``numbers``, ``clock``.
 
     Raises:
         KeyFileError: The key cannot be used.

@@ -150,10 +150,12 @@ class OtpStore:
     ) -> ResponseCode:
         """Say whether a code is right: 0000, 1202 or 1203, as the module's table has it.
 
-        Args: receiver: As given to ``create``, in any spelling of the same number. otp: What the user typed.
-            Blanks and dashes go, digits of every script count, and a number gets its lost leading zeros back;
-            a text does not. Whatever was typed costs a try. reference: As given to ``create``. params: As
-            given to ``create``.
+        Args:
+            receiver: As given to ``create``, in any spelling of the same number.
+            otp: What the user typed. Blanks and dashes go, digits of every script count, and a number gets its
+                lost leading zeros back; a text does not. Whatever was typed costs a try.
+            reference: As given to ``create``.
+            params: As given to ``create``.
 
         Raises:
             InvalidInput: A field is not what ``otp.fields`` allows; no try is taken.

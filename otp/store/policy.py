@@ -13,13 +13,15 @@ DIGITS_RANGE = (4, 10)
 class OtpPolicy:
     """How codes are made, how long they live and how often they may be tried, sent and made.
 
-    Attributes: digits: Length of a code, 4 to 10. Six is what people expect and NIST SP 800-63B asks for at
-        least. lifetime: Seconds a code lives when nobody says otherwise. max_lifetime: Seconds it lives at
-        most; a longer request is shortened, and the answer says so. NIST SP 800-63B sets 600 for codes sent
-        out of band; raise it only if you have to. tries: Wrong or right answers a code takes before it is
-        void. cooldowns: Seconds before the first, second, third ... resend; there are as many resends as
-        entries. windows: How many codes one receiver may be sent, by time window. keep: Seconds an expired
-        code is remembered, so that a late answer reads "expired" and not "wrong".
+    Attributes:
+        digits: Length of a code, 4 to 10. Six is what people expect, and what NIST SP 800-63B asks for at least.
+        lifetime: Seconds a code lives when nobody says otherwise.
+        max_lifetime: Seconds it lives at most; a longer request is shortened, and the answer says so. OWASP
+            ASVS 5.0 (6.5.5) and NIST SP 800-63B set 600 for codes sent out of band.
+        tries: Answers a code takes, right or wrong, before it is void.
+        cooldowns: Seconds before the first, second, third ... resend; there are as many resends as entries.
+        windows: How many codes one receiver may be sent, by time window.
+        keep: Seconds an expired code is remembered, so that a late answer reads "expired" and not "wrong".
     """
 
     digits: int = 6

@@ -1,4 +1,4 @@
-"""Commands on their way out, compared with the samples of the published requirement, character for character."""
+"""Commands on their way out, compared with the published samples of the family, field by field."""
 
 from __future__ import annotations
 

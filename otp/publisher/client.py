@@ -23,28 +23,22 @@ from typing import Any, Self
 
 from otp import messages
 from otp.codes import ResponseCode
-from otp.errors import InvalidInput, InvalidMessage, OtpError
-from otp.json_reader import read_object
+from otp.errors import InvalidInput, OtpError
 from otp.messages import Command, Message, Scalar
-from otp.numbers import is_email, mask
+from otp.numbers import is_email
 from otp.publisher import codes_of_our_own
 from otp.publisher.codes_of_our_own import Codes
 from otp.publisher.config import load
-from otp.publisher.errors import RoadError
-from otp.publisher.settings import Broker, Settings
-from otp.publisher.transports import base, open_road
+from otp.publisher.sender import QUESTIONS, Sender
+from otp.publisher.settings import Settings
+from otp.publisher.transports import open_road
+from otp.publisher.transports.base import Road
 from otp.results import Result
 from otp.store import Issued
 from otp.templates import Template
 
 DEFAULT_LIFETIME = 300
 """Seconds a message is worth sending when nobody says otherwise."""
-
-QUESTIONS = frozenset({Command.VERIFY_OTP, Command.GET_MODEM_LIST, Command.REQUEST_USSD, Command.ECHO})
-"""Commands that mean nothing without their answer."""
-
-_UNKNOWN_OUTCOME = frozenset({Command.REQUEST_OTP, Command.RESEND_OTP, Command.CANCEL_OTP})
-"""Commands whose outcome a broker cannot tell: 1111, not 0000."""
 
 _LOG = logging.getLogger("otp.publisher")
 
@@ -72,12 +66,11 @@ class AsyncPublisher:
             _LOG.warning("%s", warning)
         general = self.settings.general
         self._clock = clock
-        self._numbers = codes_of_our_own.numbers(general)
-        self._test_receivers = frozenset(self._numbers.key(receiver) for receiver in general.test_receivers)
-        self.road = open_road(self.settings.road)
+        numbers = codes_of_our_own.numbers(general)
+        self._sender = Sender(self.settings, open_road(self.settings.road), numbers, clock)
         self.codes: Codes | None = None
         if general.manage_otp:
-            self.codes = Codes(codes_of_our_own.open_store(general, self._numbers, clock))
+            self.codes = Codes(codes_of_our_own.open_store(general, numbers, clock))
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @classmethod
@@ -93,6 +86,11 @@ class AsyncPublisher:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} over {self.settings.general.method}>"
+
+    @property
+    def road(self) -> Road:
+        """The way commands take."""
+        return self._sender.road
 
     async def close(self) -> None:
         """Close all connections and the store; closing twice is fine."""
@@ -129,14 +127,14 @@ class AsyncPublisher:
         Returns:
             ``expires_at`` and ``resend_after`` beside the code; never the OTP itself.
         """
-        about = self._about(receiver=receiver, reference=reference)
+        about = self._sender.about(receiver=receiver, reference=reference)
 
         async def work() -> Result:
             template = self._template(message, webotp_domain, app_hash)
             if self.codes is None:
-                return await self._send(
+                return await self._sender.send(
                     messages.request_otp(
-                        receiver=self._numbers.wire(receiver),
+                        receiver=self._sender.numbers.wire(receiver),
                         message=template.text,
                         reference=reference,
                         lifetime=DEFAULT_LIFETIME if lifetime is None else lifetime,
@@ -163,18 +161,18 @@ class AsyncPublisher:
             reference: As given to ``create_otp``.
             params: As given to ``create_otp``.
         """
-        about = self._about(receiver=receiver, reference=reference)
+        about = self._sender.about(receiver=receiver, reference=reference)
 
         async def work() -> Result:
             if self.codes is None:
                 question = messages.verify_otp(
-                    receiver=self._numbers.wire(receiver),
+                    receiver=self._sender.numbers.wire(receiver),
                     otp=otp,
                     reference=reference,
                     now=self._clock(),
                     params=params,
                 )
-                return _certain(await self._ask(question))
+                return await self._sender.ask(question)
             code = await self.codes.verify(receiver=receiver, otp=otp, reference=reference, params=params)
             reason = None if code.ok else code.name.lower()
             return Result(Command.VERIFY_OTP, code, about, reason=reason)
@@ -193,12 +191,14 @@ class AsyncPublisher:
         app_hash: str | None = None,
     ) -> Result:
         """Send the same code once more, under a fresh id; ``message`` is needed again, since no text is kept."""
-        about = self._about(receiver=receiver, reference=reference)
+        about = self._sender.about(receiver=receiver, reference=reference)
 
         async def work() -> Result:
             if self.codes is None:
-                wire = self._numbers.wire(receiver)
-                return await self._send(messages.resend_otp(receiver=wire, reference=reference, now=self._clock()))
+                wire = self._sender.numbers.wire(receiver)
+                return await self._sender.send(
+                    messages.resend_otp(receiver=wire, reference=reference, now=self._clock())
+                )
             template = self._template(message, webotp_domain, app_hash)
             deliver = self._delivery(Command.RESEND_OTP, template, subject, id, about)
             return await self.codes.resend(deliver, receiver=receiver, reference=reference)
@@ -207,12 +207,14 @@ class AsyncPublisher:
 
     async def cancel_otp(self, *, receiver: str, reference: Scalar) -> Result:
         """Forget a code, so that it is no longer right and its reference is free: 0000, or 1202 for none."""
-        about = self._about(receiver=receiver, reference=reference)
+        about = self._sender.about(receiver=receiver, reference=reference)
 
         async def work() -> Result:
             if self.codes is None:
-                wire = self._numbers.wire(receiver)
-                return await self._send(messages.cancel_otp(receiver=wire, reference=reference, now=self._clock()))
+                wire = self._sender.numbers.wire(receiver)
+                return await self._sender.send(
+                    messages.cancel_otp(receiver=wire, reference=reference, now=self._clock())
+                )
             if await self.codes.cancel(receiver=receiver, reference=reference):
                 return Result(Command.CANCEL_OTP, ResponseCode.SUCCESS, about)
             text = "There is no code for this reference and receiver."
@@ -276,31 +278,33 @@ class AsyncPublisher:
         """Have the OTP-Pi refuse every message to a number."""
         return await self._send_built(
             Command.BLOCK_MSISDN,
-            lambda: messages.block_msisdn(receiver=self._numbers.wire(receiver), now=self._clock()),
+            lambda: messages.block_msisdn(receiver=self._sender.numbers.wire(receiver), now=self._clock()),
         )
 
     async def unblock_msisdn(self, *, receiver: str) -> Result:
         """Take a number off the block list."""
         return await self._send_built(
             Command.UNBLOCK_MSISDN,
-            lambda: messages.unblock_msisdn(receiver=self._numbers.wire(receiver), now=self._clock()),
+            lambda: messages.unblock_msisdn(receiver=self._sender.numbers.wire(receiver), now=self._clock()),
         )
 
     async def get_modem_list(self) -> Result:
         """Ask the OTP-Pi for its modems: ``data["modem_list"]``."""
 
         async def work() -> Result:
-            return await self._ask(messages.get_modem_list(now=self._clock()))
+            return await self._sender.ask(messages.get_modem_list(now=self._clock()))
 
-        return await self._answer(Command.GET_MODEM_LIST, work, self._about())
+        return await self._answer(Command.GET_MODEM_LIST, work, self._sender.about())
 
     async def request_ussd(self, *, ussd_code: str, modem_id: Scalar = "") -> Result:
         """Dial a USSD code on a modem: ``data["ussd_content"]`` is what the network said."""
 
         async def work() -> Result:
-            return await self._ask(messages.request_ussd(ussd_code=ussd_code, modem_id=modem_id, now=self._clock()))
+            return await self._sender.ask(
+                messages.request_ussd(ussd_code=ussd_code, modem_id=modem_id, now=self._clock())
+            )
 
-        return await self._answer(Command.REQUEST_USSD, work, self._about())
+        return await self._answer(Command.REQUEST_USSD, work, self._sender.about())
 
     async def request(self, command: str, data: Mapping[str, Any], *, callback: bool | None = None) -> Result:
         """Send any command as it stands, past the codes of our own.
@@ -315,10 +319,10 @@ class AsyncPublisher:
         async def work() -> Result:
             message = messages.request(command, data)
             wanted = message.command in QUESTIONS if callback is None else callback
-            result = await (self._ask(message) if wanted else self._send(message))
-            return _certain(result) if message.command == Command.VERIFY_OTP else result
+            wanted = wanted or message.command == Command.VERIFY_OTP  # no road's word makes a code right
+            return await (self._sender.ask(message) if wanted else self._sender.send(message))
 
-        return await self._answer(str(command), work, self._about())
+        return await self._answer(str(command), work, self._sender.about())
 
     async def _answer(self, command: str, work: Callable[[], Awaitable[Result]], about: Mapping[str, Any]) -> Result:
         """Do the work; make an answer of whatever is refused or fails."""
@@ -331,54 +335,9 @@ class AsyncPublisher:
 
     async def _send_built(self, command: Command, build: Callable[[], Message]) -> Result:
         async def work() -> Result:
-            return await self._send(build())
+            return await self._sender.send(build())
 
-        return await self._answer(command, work, self._about())
-
-    async def _send(self, message: Message) -> Result:
-        """Hand a command over and make an answer of the road's word."""
-        receiver = message.data.get("receiver")
-        if isinstance(receiver, str) and self._is_test(receiver):
-            return self._not_sent(message.command, receiver)
-        receipt = await self._hand_over(message)
-        if receipt.answer is not None:
-            return _result(message.command, receipt.answer)
-        unknown = message.command in _UNKNOWN_OUTCOME
-        return Result(
-            message.command,
-            ResponseCode.HANDED_OVER if unknown else ResponseCode.SUCCESS,
-            _with_listeners(self._about(), receipt),
-            receipt.note,
-        )
-
-    async def _ask(self, message: Message) -> Result:
-        """Hand a command over and wait for its answer."""
-        if self.road.answers_at_once:
-            receipt = await self._hand_over(message)
-            return _result(message.command, receipt.answer or b"")
-        road = self.settings.road
-        topic = messages.callback_topic(message.command)
-        delay = road.callback_delay if isinstance(road, Broker) else None
-        answer = await base.ask(
-            self.road,
-            message.with_callback(topic, delay).encode(),
-            topic,
-            timeout=road.timeout,
-            callback_timeout=road.callback_timeout,
-        )
-        return _result(message.command, answer)
-
-    async def _hand_over(self, message: Message) -> base.Receipt:
-        expiration, sent = message.data.get("expiration"), message.data.get("date_time")
-        lifetime = expiration - sent if isinstance(expiration, int) and isinstance(sent, int) else None
-        if self.settings.general.original_pi:
-            message = messages.for_original_pi(message)
-        return await base.send(
-            self.road,
-            message.encode(),
-            lifetime=lifetime if lifetime is None else max(1, lifetime),
-            timeout=self.settings.road.timeout,
-        )
+        return await self._answer(command, work, self._sender.about())
 
     def _delivery(
         self, command: Command, template: Template, subject: str, message_id: Scalar | None, about: dict[str, Any]
@@ -395,7 +354,7 @@ class AsyncPublisher:
                 now=self._clock(),
                 subject=subject,
             )
-            return self._told(command, await self._send(message), issued, about)
+            return self._told(command, await self._sender.send(message), issued, about)
 
         return deliver
 
@@ -403,7 +362,7 @@ class AsyncPublisher:
         """Return the answer to ``command`` from the answer to the message that carried its code."""
         if not sent.ok:
             return Result(command, sent.response_code, about, sent.message, reason=sent.reason)
-        answered = self.road.answers_at_once or self._is_test(issued.receiver)
+        answered = self.road.answers_at_once or self._sender.is_test(issued.receiver)
         note = f"{sent.message} Its lifetime is {issued.lifetime} s, the longest allowed." if issued.shortened else ""
         return Result(
             command,
@@ -424,24 +383,11 @@ class AsyncPublisher:
 
     def _envelope(self, receiver: str, lifetime: int, message_id: Scalar | None) -> dict[str, Any]:
         return {
-            "receiver": self._numbers.wire(receiver),
+            "receiver": self._sender.numbers.wire(receiver),
             "message_id": messages.fresh_id() if message_id is None else message_id,
             "lifetime": lifetime,
             "now": self._clock(),
         }
-
-    def _about(self, **given: object) -> dict[str, Any]:
-        """Return what answers repeat: the time, and of what was given what JSON can hold."""
-        kept = {name: value for name, value in given.items() if isinstance(value, str | int)}
-        return {"date_time": int(self._clock()), **kept}
-
-    def _is_test(self, receiver: str) -> bool:
-        return bool(self._test_receivers) and self._numbers.key(receiver) in self._test_receivers
-
-    def _not_sent(self, command: str, receiver: str) -> Result:
-        _LOG.warning("TEST RECEIVER %s: %s was NOT sent", mask(receiver), command)
-        text = "This is a test receiver: nothing was sent."
-        return Result(command, ResponseCode.SUCCESS, self._about(), text)
 
     def _stay_in_loop(self) -> None:
         running = asyncio.get_running_loop()
@@ -449,27 +395,3 @@ class AsyncPublisher:
             self._loop = running
         if self._loop is not running:
             raise RuntimeError(f"{self!r} belongs to another event loop. Make one in each loop, or use Publisher.")
-
-
-def _result(command: str, answer: bytes) -> Result:
-    """Read the receiving end's answer; an echo is the command itself and has no code."""
-    try:
-        found = read_object(answer)
-    except InvalidMessage as error:
-        raise RoadError("bad_answer", f"What came back is no answer: {error}") from None
-    if command == Command.ECHO and found.get("command") == Command.ECHO and "response_code" not in found:
-        data = found.get("data")
-        return Result(command, ResponseCode.SUCCESS, data if isinstance(data, dict) else {})
-    return Result.from_answer(command, found)
-
-
-def _certain(result: Result) -> Result:
-    """Make sure that no code counts as right whose verification has an unknown outcome."""
-    if result.response_code is not ResponseCode.HANDED_OVER:
-        return result
-    text = "The OTP-Pi took the question but did not answer it."
-    return Result(result.command, ResponseCode.FAILED, result.data, text, reason="no_answer")
-
-
-def _with_listeners(about: dict[str, Any], receipt: base.Receipt) -> dict[str, Any]:
-    return about if receipt.listeners is None else {**about, "listeners": receipt.listeners}

@@ -325,9 +325,19 @@ class Wire:
         return response
 
     async def settled(self) -> None:
-        """Wait until the broker has handled all that was sent: a pong keeps its place behind it (RFC 6455, 5.5.3)."""
+        """Wait until the broker has handled all that was sent, and check that nothing else came meanwhile.
+
+        A pong keeps its place behind what was sent before its ping.
+        """
+        assert await self.settled_after() == []
+
+    async def settled_after(self) -> list[Frame]:
+        """Wait as `settled` does, and return what came meanwhile."""
         await self.send(client_frame(PING, b"settled?"))
-        assert await self.frame() == pong(b"settled?")
+        before: list[Frame] = []
+        while (frame := await self.frame()) != pong(b"settled?"):
+            before.append(frame)
+        return before
 
     async def say_goodbye(self, code: int = 1000) -> None:
         """Close as RFC 6455, 7.1.2 wants it: Close, the echo of it, then the end of TCP by the server."""

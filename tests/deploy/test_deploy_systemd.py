@@ -13,7 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import ConnectionClosedError
+from websockets.sync.client import connect
 
+from broker.errors import RESTART
 from broker.settings import Settings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -128,3 +131,28 @@ def test_service_command_tells_the_manager_how_it_is(tmp_path: Path, accounts: P
         finally:
             process.kill()
             process.wait()
+
+
+def test_service_command_takes_the_socket_that_systemd_opened(accounts: Path, free_port: int) -> None:
+    """Started on the first connection, as the socket unit does, it serves that one, and says 1012 when it stops."""
+    program = shutil.which("systemd-socket-activate")
+    if program is None:
+        pytest.skip("systemd-socket-activate is not installed")
+    listen = ["--listen", f"127.0.0.1:{free_port}", "--setenv", f"PYTHONPATH={DEPLOY.parent}"]
+    serve = [sys.executable, "-m", "broker.cli", "serve", "--admin-port=0", f"--password-file={accounts}"]
+    process = subprocess.Popen([program, *listen, *serve], stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith(f"Listening on 127.0.0.1:{free_port}")
+        with connect(f"ws://alice:secret@127.0.0.1:{free_port}/ws?topic=sms", proxy=None) as client:
+            process.terminate()
+            with pytest.raises(ConnectionClosedError) as ended:
+                client.recv(20)
+        assert ended.value.rcvd is not None
+        assert (ended.value.rcvd.code, ended.value.rcvd.reason) == (RESTART.code, RESTART.token)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+        if process.stderr is not None:
+            process.stderr.close()

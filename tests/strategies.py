@@ -14,7 +14,7 @@ masks = st.binary(min_size=4, max_size=4)
 utf8 = st.text(max_size=60).map(str.encode)
 """Valid text, surrogates excluded."""
 short_payloads = st.one_of(st.binary(max_size=20), utf8)
-_BORDERS: Final = (1, 2, 124, 125, 126, 127, 128, 254, 255, 256, 65534, 65535, 65536, 65537)
+_BORDERS: Final = (1, 2, 124, 125, 126, 127, 128, 254, 255, 256, 4095, 4096, 65534, 65535, 65536, 65537)
 payloads = st.one_of(
     short_payloads, st.builds(bytes.__mul__, st.sampled_from((b"a", b"\xfe")), st.sampled_from(_BORDERS))
 )

@@ -15,10 +15,13 @@ ORIGIN = object()
 LIMIT = 2**20
 
 
-def take(data: bytes, pos: int = 0, *, stop: int | None = None, limit: int = LIMIT) -> tuple[list[Entry], int]:
-    """Scan with the defaults of a test."""
+def take(
+    data: bytes, *, stop: int | None = None, most: int | None = None, limit: int = LIMIT
+) -> tuple[list[Entry], int]:
+    """Scan from the start; without bounds, all there is."""
     out: list[Entry] = []
-    end = scan(data, pos, len(data) if stop is None else stop, len(data), ORIGIN, out, xor, limit)
+    size = len(data)
+    end = scan(data, 0, size if stop is None else stop, size if most is None else most, ORIGIN, out, xor, limit)
     return out, end
 
 
@@ -100,12 +103,14 @@ def test_scan_of_noise(noise: bytes) -> None:
 
 @given(messages=st.lists(common_messages(), min_size=1, max_size=5), data=st.data())
 def test_scan_stops_in_time(messages: list[tuple[int, bytes]], data: st.DataObject) -> None:
-    """No frame is begun at or behind `stop`, and the one that was begun before it is finished."""
+    """No frame is begun at or behind `stop`, nor one more than `most`; the one that was begun is finished."""
     frames = [client_frame(first, payload) for first, payload in messages]
     starts = [sum(map(len, frames[:index])) for index in range(len(frames))]
     stop = data.draw(st.integers(0, sum(map(len, frames))))
-    entries, _ = take(b"".join(frames), stop=stop)
-    assert len(entries) == sum(start < stop for start in starts)
+    most = data.draw(st.integers(0, len(frames) + 1))
+    entries, end = take(b"".join(frames), stop=stop, most=most)
+    assert len(entries) == min(most, sum(start < stop for start in starts))
+    assert end == sum(map(len, frames[: len(entries)]))
 
 
 @given(message=common_messages(), excess=st.integers(0, 2))

@@ -114,6 +114,47 @@ async def other_name(certificates: Certificates) -> AsyncIterator[int]:
 
 
 @pytest.fixture
+async def demanding(certificates: Certificates) -> AsyncIterator[tuple[int, list[Any]]]:
+    """The port of a TLS server that demands a client's certificate, and the names it was shown."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(certificates.authority))
+    context.load_cert_chain(certificates.certificate, certificates.key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    shown: list[Any] = []
+
+    def meet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        shown.append(writer.get_extra_info("peercert"))
+        writer.close()
+
+    server = await asyncio.start_server(meet, HOST, 0, ssl=context)
+    yield server.sockets[0].getsockname()[1], shown
+    server.close()
+
+
+NONSENSE = [
+    b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
+    b"\x00\xff" * 500,
+    b"-ERR what?\r\n",
+    b"\x20\x02\x00\x00",
+    b"",
+]
+"""What a port may say that belongs to another service, or to none that still works."""
+
+
+@pytest.fixture(params=range(len(NONSENSE)))
+async def nonsense(request: pytest.FixtureRequest) -> AsyncIterator[int]:
+    """The port of a server that answers nonsense to whatever it is sent, and hangs up."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(NONSENSE[request.param])
+        writer.close()
+
+    server = await asyncio.start_server(answer, HOST, 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+
+
+@pytest.fixture
 async def silent() -> AsyncIterator[int]:
     """The port of a server that accepts connections and never says a word."""
     held: list[asyncio.StreamWriter] = []

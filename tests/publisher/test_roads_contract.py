@@ -183,3 +183,26 @@ async def test_server_that_never_speaks(rig: Rig, make_publisher: MakePublisher,
     publisher = make_publisher(rig.keywords(timeout="400ms", connect_timeout="300ms", **place))
     result = await publisher.send_sms(receiver=NUMBER, message="hello")
     assert (result.response_code.value, result.reason in ("timeout", "unreachable")) == ("1102", True)
+
+
+async def test_server_that_speaks_nonsense(rig: Rig, make_publisher: MakePublisher, nonsense: int) -> None:
+    """A port of another service ends in 1102 with a reason, for commands and for questions; nothing is raised."""
+    place = {"url": f"http://127.0.0.1:{nonsense}/"} if rig.method == "REST" else {"port": nonsense}
+    limits = {"timeout": "500ms", "connect_timeout": "400ms", "callback_timeout": "500ms"}
+    publisher = make_publisher(rig.keywords(**limits, **place))
+    for result in (await publisher.send_sms(receiver=NUMBER, message="hello"), await publisher.get_modem_list()):
+        assert result.response_code.value == "1102"
+        assert result.reason in ("unreachable", "rejected", "connection_lost", "timeout", "bad_answer")
+
+
+async def test_certificate_of_our_own(
+    rig: Rig, make_publisher: MakePublisher, demanding: tuple[int, list[Any]]
+) -> None:
+    """A server that demands a certificate is shown the one of the settings."""
+    port, shown = demanding
+    files = {"tls_certificate": str(rig.certificates.certificate), "tls_key": str(rig.certificates.key)}
+    place = {"url": f"https://127.0.0.1:{port}/"} if rig.method == "REST" else {"port": port}
+    publisher = make_publisher(rig.tls_keywords(**files, **place, timeout="2s", connect_timeout="1s"))
+    assert not (await publisher.send_sms(receiver=NUMBER, message="hello")).ok
+    assert shown
+    assert all(each["subject"] == ((("commonName", "server"),),) for each in shown)

@@ -31,6 +31,11 @@ class Census:
         self.by_user = Tally()
         """Open WebSockets per account."""
 
+    def arrive(self) -> None:
+        """Count an accepted socket, whose handshake begins."""
+        self.open += 1
+        self.unauthenticated += 1
+
     def check_arrival(self) -> None:
         """Refuse a connection whose place is already one too many; the caller has counted it in `open`."""
         if self.open > self.max_connections:

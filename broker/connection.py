@@ -319,7 +319,7 @@ class Connection(asyncio.Protocol):
         self.core.on_change()
         if self.state is State.GONE:
             return
-        if not self.core.tls:
+        if self.transport.get_extra_info("sslcontext") is None:
             rest = read_rest(self.transport)
             if rest:
                 self.data_received(rest)

@@ -67,14 +67,10 @@ class Core:
         settings: as loaded; `reconfigure` replaces them.
         loop: the loop everything runs on.
         max_connections: connections in all, as the descriptor limit allows.
-        tls: whether clients speak TLS, whose bytes cannot be read behind the transport's back.
     """
 
-    def __init__(
-        self, settings: Settings, loop: asyncio.AbstractEventLoop, *, max_connections: int, tls: bool = False
-    ) -> None:
+    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop, *, max_connections: int) -> None:
         self.loop = loop
-        self.tls = tls
         self.clock: Callable[[], float] = time.monotonic
         self.log: Final = Log()
         self.counters = Counters()

@@ -58,12 +58,18 @@ REFUSAL_PATIENCE: Final = 2.0
 
 
 class Handshake(asyncio.Protocol):
-    """One socket before its upgrade."""
+    """One socket before its upgrade.
 
-    __slots__ = ("address", "core", "due", "head", "rest", "task", "topic", "transport", "verdict")
+    Args:
+        core: what all connections share.
+        counted: whether the gate has counted it, before its TLS handshake.
+    """
 
-    def __init__(self, core: Core) -> None:
+    __slots__ = ("address", "core", "counted", "due", "head", "rest", "task", "topic", "transport", "verdict")
+
+    def __init__(self, core: Core, *, counted: bool = False) -> None:
         self.core = core
+        self.counted = counted
         self.head = bytearray()
         """The request so far."""
         self.rest = b""
@@ -82,8 +88,8 @@ class Handshake(asyncio.Protocol):
         """Count the socket and give it its time."""
         self.transport = transport = cast("asyncio.Transport", transport)  # uvloop's has no such base class
         core = self.core
-        core.census.open += 1
-        core.census.unauthenticated += 1
+        if not self.counted:
+            core.census.arrive()
         core.transients.add(self)
         core.deadlines.set(self, core.clock() + core.settings.handshake_timeout)
         self.address = _peer_address(transport)

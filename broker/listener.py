@@ -1,7 +1,6 @@
 """Listening sockets: both loopbacks for `localhost`, Unix sockets, inherited ones; accepting can pause and resume."""
 
 import asyncio
-import contextlib
 import errno
 import os
 import socket
@@ -9,7 +8,7 @@ import ssl
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from broker.logs import Log
 
@@ -133,14 +132,31 @@ def _remove_stale(path: str) -> None:
     raise ListenError(f"cannot listen on socket_path {path}: another process listens there")
 
 
+class Counter(Protocol):
+    """Who is told of a socket before its TLS handshake."""
+
+    def enter(self, address: str) -> bool:
+        """Tell whether the socket may begin its handshake."""
+
+    def fail(self, address: str, error: Exception) -> None:
+        """Be told that the handshake failed."""
+
+    def make_protocol(self) -> asyncio.Protocol:
+        """Make the protocol of a socket that was let in, and counted."""
+
+
 class Acceptor:
-    """Accept on asyncio's own loop, whose server, when closed, cuts off those it has just accepted.
+    """Accept without the loop's server.
+
+    On asyncio, whose server, when closed, cuts off those it has just accepted; and for TLS on either loop, whose server
+    tells nobody of a socket until its TLS handshake is over.
 
     Args:
-        loop: a selector loop.
+        loop: the running loop.
         listening: the socket; closed with this object.
         factory: makes the protocol of an accepted socket.
         tls: the TLS arguments of `loop.connect_accepted_socket`; empty for none.
+        gate: asked before a TLS handshake; None without TLS.
     """
 
     def __init__(
@@ -149,7 +165,9 @@ class Acceptor:
         listening: socket.socket,
         factory: Callable[[], asyncio.Protocol],
         tls: dict[str, Any],
+        gate: Counter | None,
     ) -> None:
+        self.gate = gate
         self.loop = loop
         self.listening = listening
         self.factory = factory
@@ -161,7 +179,7 @@ class Acceptor:
     def _accept(self) -> None:
         for _ in range(ACCEPTS_A_TURN):
             try:
-                accepted, _address = self.listening.accept()
+                accepted, address = self.listening.accept()
             except BlockingIOError:
                 return
             except OSError as error:
@@ -171,13 +189,23 @@ class Acceptor:
                     return
                 continue  # this one hung up before its turn
             accepted.setblocking(False)
-            task = self.loop.create_task(self._open(accepted))
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+            self._begin(accepted, str(address[0]) if isinstance(address, tuple) else "unix")
 
-    async def _open(self, accepted: socket.socket) -> None:
-        with contextlib.suppress(OSError, TimeoutError):  # a TLS handshake that failed is the client's affair
+    def _begin(self, accepted: socket.socket, address: str) -> None:
+        if self.gate is not None and not self.gate.enter(address):
+            accepted.close()
+            return
+        task = self.loop.create_task(self._open(accepted, address))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    async def _open(self, accepted: socket.socket, address: str) -> None:
+        try:
             await self.loop.connect_accepted_socket(self.factory, accepted, **self.tls)
+        except (OSError, TimeoutError) as error:
+            accepted.close()
+            if self.gate is not None:
+                self.gate.fail(address, error)
 
     def close(self) -> None:
         """Stop accepting; who is accepted stays."""
@@ -197,9 +225,10 @@ class Listener:
     Args:
         sockets: bound and listening; closed by `close`.
         factory: makes the protocol of an accepted socket.
-        context: TLS for TCP sockets.
+        context: TLS for TCP sockets, which then come in by the gate.
         handshake_timeout: seconds for the TLS handshake.
         own_path: file of a Unix socket that goes with the listener; inherited ones stay.
+        gate: counts sockets before their TLS handshake; needed with a context.
     """
 
     def __init__(
@@ -209,8 +238,10 @@ class Listener:
         context: ssl.SSLContext | None,
         handshake_timeout: float,
         own_path: str = "",
+        gate: Counter | None = None,
     ) -> None:
         self.own_path = own_path
+        self.gate = gate
         self.sockets = list(sockets)
         self.factory = factory
         self.context = context
@@ -229,18 +260,16 @@ class Listener:
                 self._servers.append(await self._serve(loop, each))
             self.accepting = True
 
-    async def _serve(self, loop: asyncio.AbstractEventLoop, each: socket.socket) -> "asyncio.AbstractServer | Acceptor":
+    async def _serve(self, loop: asyncio.AbstractEventLoop, each: socket.socket) -> asyncio.AbstractServer | Acceptor:
         twin = each.dup()
+        if self.gate is not None and self.context is not None and each.family != socket.AF_UNIX:
+            tls = {"ssl": self.context, "ssl_handshake_timeout": self.timeout}
+            return Acceptor(loop, twin, self.gate.make_protocol, tls, self.gate)
         if isinstance(loop, asyncio.SelectorEventLoop):
-            return Acceptor(loop, twin, self.factory, self._tls(each))
+            return Acceptor(loop, twin, self.factory, {}, None)
         if each.family == socket.AF_UNIX:
             return await loop.create_unix_server(self.factory, sock=twin, backlog=BACKLOG)
-        return await loop.create_server(self.factory, sock=twin, backlog=BACKLOG, **self._tls(each))
-
-    def _tls(self, each: socket.socket) -> dict[str, Any]:
-        if self.context is None or each.family == socket.AF_UNIX:
-            return {}
-        return {"ssl": self.context, "ssl_handshake_timeout": self.timeout}
+        return await loop.create_server(self.factory, sock=twin, backlog=BACKLOG)
 
     def pause(self) -> None:
         """Stop accepting; the kernel keeps who comes."""

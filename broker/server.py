@@ -19,6 +19,7 @@ from broker.core import Core
 from broker.deadlines import RESOLUTION
 from broker.drain import cut, drain
 from broker.errors import CREDENTIALS_REVOKED, ORIGIN_REVOKED, RESTART, SHUTDOWN
+from broker.gate import Gate
 from broker.handshake import Handshake
 from broker.listener import Listener, bind_hosts, bind_unix
 from broker.logs import Log, set_level
@@ -106,11 +107,16 @@ class WSMessageBroker:
         settings, loop = self.settings, asyncio.get_running_loop()
         if settings.tls_certificate:
             self._context = make_context(settings.tls_certificate, settings.tls_key)
-        self.core = Core(settings, loop, max_connections=self._room(settings), tls=self._context is not None)
+        self.core = Core(settings, loop, max_connections=self._room(settings))
         sockets = self._bind()
         own_path = "" if self.inherited else settings.socket_path
         self.listener = Listener(
-            sockets, lambda: Handshake(self.core), self._context, settings.handshake_timeout, own_path
+            sockets,
+            lambda: Handshake(self.core),
+            self._context,
+            settings.handshake_timeout,
+            own_path,
+            Gate(self.core),
         )
         self.core.on_change = self._watch_descriptors
         self.accounts = AccountFile(Path(settings.password_file), self.core.counters, self._take_accounts)

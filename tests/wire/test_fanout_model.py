@@ -5,7 +5,7 @@ from collections import defaultdict
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from broker.frames import BINARY, TEXT, server_frame
+from broker.frames import BINARY, PONG, TEXT, server_frame
 from broker.topics import Topic, Topics
 
 NAMES = st.sampled_from(("", "sms", "Sms", "sms/1", "é"))
@@ -36,6 +36,9 @@ class Member:
         self.got += data
         return messages
 
+    def take_answer(self, data: bytes) -> None:
+        self.got += data
+
     def fault(self, error: Exception) -> None:
         raise error
 
@@ -52,6 +55,8 @@ class FanOut(RuleBasedStateMachine):
         self.model: defaultdict[str, set[Member]] = defaultdict(set)
         self.turn: list[tuple[str, Member | None, bytes]] = []
         """What was published since the last flush: topic, sender, frame."""
+        self.answers: list[tuple[Member, bytes]] = []
+        """What was answered since, which must wait for the flush."""
         self.expected: defaultdict[Member, bytes] = defaultdict(bytes)
         self.joined: list[Member] = []
         self.received = self.delivered = self.serial = 0
@@ -99,6 +104,16 @@ class FanOut(RuleBasedStateMachine):
         else:
             self.received += 1
 
+    @rule(member=members, payload=st.binary(max_size=3))
+    def answer(self, member: Member, payload: bytes) -> None:
+        """Answer a member's ping: at once, or behind everything that was published before it."""
+        frame = server_frame(PONG, payload)
+        self.topics.answer(member.take_answer, frame)
+        if self.turn:
+            self.answers.append((member, frame))
+        else:
+            self.expected[member] += frame
+
     @rule()
     def end_turn(self) -> None:
         """Flush: whoever is on a topic now gets what was published there in this turn, less its own."""
@@ -110,7 +125,9 @@ class FanOut(RuleBasedStateMachine):
                 if member.live or member.accepts:
                     self.expected[member] += frame
                     self.delivered += 1
-        self.turn = []
+        for member, frame in self.answers:
+            self.expected[member] += frame
+        self.turn, self.answers = [], []
         if flushes:
             self.topics.flush()
 

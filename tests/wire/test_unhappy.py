@@ -140,6 +140,7 @@ async def test_reader_that_stops_is_closed(make_broker: MakeBroker, dial: Dial) 
         flood = await dial(broker)
         worst, sent = 0, 0
         while not broker.core.counters.closed["1013"]:
+            assert sent < 2000, "32 MB were sent to a reader that may hold up 1 MiB"
             await flood.send(client_frame(TEXT, b"flood %6d " % sent + b"x" * 16_000))
             worst, sent = max(worst, served.transport.get_write_buffer_size()), sent + 1
             await asyncio.sleep(0)
@@ -166,6 +167,7 @@ async def test_reader_that_stops_may_lose_instead(make_broker: MakeBroker, dial:
         flood = await dial(broker)
         sent = 0
         while dropped["slow_consumer"] < 100:
+            assert sent < 2000, "32 MB were sent to a reader that may hold up 1 MiB"
             await flood.send(client_frame(TEXT, b"flood %6d " % sent + b"x" * 16_000))
             sent += 1
             await asyncio.sleep(0)

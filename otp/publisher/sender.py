@@ -6,11 +6,11 @@ from typing import Any
 
 from otp import messages
 from otp.codes import ResponseCode
-from otp.errors import InvalidMessage
+from otp.errors import InvalidInput, InvalidMessage
 from otp.json_reader import read_object
 from otp.messages import Command, Message
 from otp.numbers import Numbers, mask
-from otp.publisher.errors import RoadError
+from otp.publisher.errors import ConfigError, RoadError
 from otp.publisher.settings import Broker, Settings
 from otp.publisher.transports import base
 from otp.results import Result
@@ -33,6 +33,9 @@ class Sender:
         numbers: The rules for receivers.
         clock: Returns Unix seconds.
 
+    Raises:
+        ConfigError: A test receiver is none.
+
     Attributes:
         road: As above.
         numbers: As above.
@@ -44,7 +47,7 @@ class Sender:
         self._clock = clock
         self._limits = settings.road
         self._original_pi = settings.general.original_pi
-        self._test_receivers = frozenset(numbers.key(receiver) for receiver in settings.general.test_receivers)
+        self._test_receivers = _keys(settings.general.test_receivers, numbers)
 
     async def send(self, message: Message) -> Result:
         """Hand a command over and make an answer of the road's word; raises ``RoadError``."""
@@ -105,6 +108,13 @@ class Sender:
         _LOG.warning("TEST RECEIVER %s: %s was NOT sent", mask(receiver), command)
         text = "This is a test receiver: nothing was sent."
         return Result(command, ResponseCode.SUCCESS, self.about(), text)
+
+
+def _keys(receivers: tuple[str, ...], numbers: Numbers) -> frozenset[str]:
+    try:
+        return frozenset(numbers.key(receiver) for receiver in receivers)
+    except InvalidInput as error:
+        raise ConfigError(f"test_receivers of [GENERAL] cannot be used: {error}") from None
 
 
 def _lifetime(message: Message) -> int | None:

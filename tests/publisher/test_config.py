@@ -173,6 +173,7 @@ def test_key_file_without_a_configuration_file(tmp_path: Path) -> None:
         ({"cache_dir": "C:\\cache"}, "Windows path"),
         ({"store": "memory", "otp_digits": 3}, "digits must be a whole number from 4 to 10"),
         ({"store": "memory", "region": "XX"}, "region must be"),
+        ({"store": "memory", "test_receivers": "a@b@c"}, "test_receivers of .GENERAL. cannot be used"),
         ({"store": "memory", "number_policy": "odd"}, "number policy must be"),
     ],
 )

@@ -65,6 +65,8 @@ class Pipe(asyncio.Transport):
         super().__init__()
         self.near, self.far = socket.socketpair()
         self.near.setblocking(False)
+        self.extra: dict[str, object] = {"socket": self.near}
+        """What `get_extra_info` knows."""
         self.protocol: Any = None
         self.sent = bytearray()
         """What the other side took."""
@@ -79,7 +81,7 @@ class Pipe(asyncio.Transport):
         self._aborted = False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self.near if name == "socket" else default
+        return self.extra.get(name, default)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self.protocol = protocol

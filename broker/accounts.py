@@ -93,4 +93,8 @@ class AccountFile:
 
     def _warn(self, problem: str, now: float) -> None:
         self._broken, self._warned = problem, now
-        LOG.warning("accounts_not_taken", problem=problem, advice="the accounts stay as they were")
+        LOG.warning(
+            "accounts_not_taken",
+            problem=problem,
+            advice="the accounts stay as they were" if self.usable else "nobody can log in until it can be read",
+        )

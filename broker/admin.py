@@ -8,8 +8,9 @@ POST /publish?topic=T   the body is the message, Basic credentials
 """
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -74,13 +75,13 @@ class Admin:
 
     async def livez(self, request: web.Request) -> web.Response:
         """Answer as long as the loop turns."""
-        return web.json_response({"live": True})
+        return _json({"live": True})
 
     async def readyz(self, request: web.Request) -> web.Response:
         """Tell whether new clients are welcome."""
         reason = "draining" if self.core.draining else None if self.core.auth.accounts else "no_accounts"
         answer = {"ready": reason is None} | ({"reason": reason} if reason else {})
-        return web.json_response(answer, status=503 if reason else 200)
+        return _json(answer, 503 if reason else 200)
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Write the metrics."""
@@ -101,7 +102,7 @@ class Admin:
             }
             for topic in sorted(self.core.topics.by_name.values(), key=lambda each: -len(each.members))
         ]
-        return web.json_response({"topics": rows})
+        return _json({"topics": rows})
 
     async def publish(self, request: web.Request) -> web.Response:
         """Publish the body; answer when it is fanned out."""
@@ -122,7 +123,7 @@ class Admin:
         else:
             core.counters.dropped["empty"] += 1
         core.log.debug("published", user=credentials.user, address=request.remote, receivers=receivers)
-        return web.json_response({"topic": topic, "receivers": receivers}, status=200 if receivers else 202)
+        return _json({"topic": topic, "receivers": receivers}, 200 if receivers else 202)
 
     async def _fanned_out(self) -> None:
         done: asyncio.Future[None] = self.core.loop.create_future()
@@ -170,13 +171,14 @@ class Admin:
             return self._refuse(request, Refused(METHOD_NOT_ALLOWED, f"{request.path} takes {allow}"), allow=allow)
         except web.HTTPNotFound:
             return self._refuse(
-                request, Refused(NOT_FOUND, "there is no such page; see /livez /readyz /metrics /topics")
+                request, Refused(NOT_FOUND, "there is no such page; there are /livez /readyz /metrics /topics /publish")
             )
         except Exception as error:  # noqa: BLE001 - one request's fault; no traceback, since it may quote the request
             self.core.log.error("internal_error", phase="admin", error=describe(error))
             return self._refuse(request, Refused(INTERNAL_ERROR, "the broker failed on this request"))
 
     def _refuse(self, request: web.Request, refused: Refused, allow: str = "GET") -> web.Response:
+        self.core.counters.rejected[refused.reason] += 1
         self.core.log.info("admin_refused", reason=refused.reason, address=request.remote, path=request.path[:40])
         return web.Response(
             status=refused.refusal.status,
@@ -193,3 +195,8 @@ class Admin:
             total -= count
             yield name, count
         yield OTHER, total
+
+
+def _json(answer: dict[str, Any], status: int = 200) -> web.Response:
+    """Answer with a line of JSON, fit for a terminal."""
+    return web.json_response(text=json.dumps(answer, ensure_ascii=False) + "\n", status=status)

@@ -29,6 +29,7 @@ from broker.judge import Goodbye, Judge, Message, Reply
 from broker.kernel import read_rest, unacknowledged
 from broker.linger import Linger
 from broker.logs import describe, short_topic
+from broker.metrics import code_label
 from broker.rates import Rates
 from broker.topics import Topic
 
@@ -492,6 +493,6 @@ class Connection(asyncio.Protocol):
             core.deadlines.set(self, math.inf)
             core.topics.leave(self.topic, self)
             core.census.dismiss(self.address, self.user)
-            core.counters.closed[str(code)] += 1
+            core.counters.closed[code_label(code)] += 1
             core.log.info("closed", id=self.number, code=code, received=self.received)
         self.pending, self.judge, self.held = None, None, None

@@ -60,7 +60,7 @@ FORBIDDEN_ORIGIN: Final = Refusal(
     "forbidden_origin", 403, "serve the page from the broker's own host, or add its origin to allowed_origins"
 )
 FORBIDDEN: Final = Refusal("forbidden", 403, "use an account that is listed in admin_users")
-NOT_FOUND: Final = Refusal("not_found", 404, "connect to /ws?topic=NAME")
+NOT_FOUND: Final = Refusal("not_found", 404, "use a path that is served here")
 METHOD_NOT_ALLOWED: Final = Refusal("method_not_allowed", 405, "use the method that the Allow header names")
 REQUEST_TIMEOUT: Final = Refusal("handshake_timeout", 408, "send the whole request at once")
 MESSAGE_TOO_BIG: Final = Refusal("message_too_big", 413, "send a smaller message, or raise max_message_size")

@@ -30,12 +30,13 @@ class ListenError(Exception):
     """Say why an address cannot be listened on."""
 
 
-def bind_hosts(hosts: Sequence[str], port: int) -> list[socket.socket]:
+def bind_hosts(hosts: Sequence[str], port: int, option: str = "--port") -> list[socket.socket]:
     """Bind every host to one port; `localhost` means 127.0.0.1 and, where there is one, ::1.
 
     Args:
         hosts: names or addresses.
         port: 0 takes a free one, the same for all.
+        option: what the user changes when it is taken.
 
     Raises:
         ListenError: an address is unknown or taken.
@@ -44,7 +45,7 @@ def bind_hosts(hosts: Sequence[str], port: int) -> list[socket.socket]:
     try:
         for host in hosts:
             for family, address, optional in _addresses(host):
-                bound = _bind(family, address, port, optional=optional)
+                bound = _bind(family, address, port, option, optional=optional)
                 if bound is not None:
                     sockets.append(bound)
                     port = port or bound.getsockname()[1]
@@ -67,14 +68,13 @@ def _addresses(host: str) -> list[tuple[int, str, bool]]:
     return list(dict.fromkeys((family, str(address[0]), False) for family, *_, address in found))
 
 
-def _bind(family: int, address: str, port: int, *, optional: bool) -> socket.socket | None:
+def _bind(family: int, address: str, port: int, option: str, *, optional: bool) -> socket.socket | None:
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # accepted sockets inherit it
-            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_LINK)
+        notice_dead_links(bound)
         bound.setblocking(False)
         bound.bind((address, port))
         bound.listen(BACKLOG)
@@ -82,14 +82,20 @@ def _bind(family: int, address: str, port: int, *, optional: bool) -> socket.soc
         bound.close()
         if optional and error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
             return None
-        raise ListenError(_why(address, port, error)) from None
+        raise ListenError(_why(address, port, option, error)) from None
     return bound
 
 
-def _why(address: str, port: int, error: OSError) -> str:
+def notice_dead_links(listening: socket.socket) -> None:
+    """Set TCP_USER_TIMEOUT on a listening socket; what it accepts inherits it."""
+    if listening.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_LINK)
+
+
+def _why(address: str, port: int, option: str, error: OSError) -> str:
     place = f"{address} port {port}"
     if error.errno == errno.EADDRINUSE:
-        return f"cannot listen on {place}: another process listens there; stop it, or choose another --port"
+        return f"cannot listen on {place}: another process listens there; stop it, or choose another {option}"
     if error.errno == errno.EACCES:
         return f"cannot listen on {place}: ports below 1024 need a privilege (CAP_NET_BIND_SERVICE)"
     return f"cannot listen on {place}: {error.strerror}"

@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector as PrometheusCollector
 
+from broker.errors import ABNORMAL, CLOSURES
 from broker.version import __version__
 
 PREFIX: Final = "wsbroker_"
@@ -27,8 +28,8 @@ HELP: Final = {
     "build_info": "Always 1; the labels tell version, Python and event loop.",
     "connections": "Connections that are open now, handshakes included.",
     "connections_opened_total": "WebSockets opened.",
-    "connections_closed_total": "WebSockets ended, by Close code; 1006 is an end without a Close frame.",
-    "handshakes_rejected_total": "Requests refused before the upgrade, by reason.",
+    "connections_closed_total": "WebSockets ended, by Close code; 1006: no Close frame, `other`: a client's own.",
+    "handshakes_rejected_total": "Requests refused before the upgrade or by the admin listener, by reason.",
     "auth_failures_total": "Requests without valid credentials, by reason: missing, malformed, wrong, throttled.",
     "topics": "Topics that have a connection now.",
     "subscribers": "Connections on a topic; topics that are not in metrics_topics are summed up as `other`.",
@@ -45,6 +46,13 @@ HELP: Final = {
     "accepting": "1 while new connections are accepted, 0 while accepting pauses for want of descriptors.",
 }
 """Name (without prefix) to help text; the reference is tested against it."""
+
+STANDARD_CODES: Final = range(1000, 1016)
+"""Close codes of RFC 6455, 7.4.1."""
+OTHER_CODE: Final = "other"
+KNOWN_CODES: Final = (*(str(closure.code) for closure in CLOSURES), str(ABNORMAL), OTHER_CODE)
+AUTH_REASONS: Final = ("missing", "malformed", "wrong", "throttled")
+DROP_REASONS: Final = ("slow_consumer", "rate_limited", "empty")
 
 
 class Counters:
@@ -121,11 +129,11 @@ class Collector(PrometheusCollector):
         yield _metric(CounterMetricFamily, "received_bytes_total", value=counters.received_bytes)
         yield _metric(CounterMetricFamily, "slow_consumers_total", value=counters.slow_consumers)
         yield _metric(GaugeMetricFamily, "event_loop_lag_seconds", value=counters.lag)
-        yield _labelled("connections_closed_total", "code", counters.closed)
-        yield _labelled("handshakes_rejected_total", "reason", counters.rejected)
-        yield _labelled("auth_failures_total", "reason", counters.auth_failures)
-        yield _labelled("messages_dropped_total", "reason", counters.dropped)
-        yield _labelled("config_reloads_total", "result", counters.reloads)
+        yield _labelled("connections_closed_total", "code", counters.closed, KNOWN_CODES)
+        yield _labelled("handshakes_rejected_total", "reason", counters.rejected, ())
+        yield _labelled("auth_failures_total", "reason", counters.auth_failures, AUTH_REASONS)
+        yield _labelled("messages_dropped_total", "reason", counters.dropped, DROP_REASONS)
+        yield _labelled("config_reloads_total", "result", counters.reloads, ("ok", "error"))
         subscribers = _metric(GaugeMetricFamily, "subscribers", labels=["topic"])
         for topic, count in self.gauges.subscribers():
             subscribers.add_metric([topic], count)
@@ -145,15 +153,22 @@ def _metric(family: type[Any], name: str, **arguments: Any) -> Any:
     return family(PREFIX + name, HELP[name], **arguments)
 
 
-def _labelled(name: str, label: str, values: Counter[str]) -> Any:
+def _labelled(name: str, label: str, values: Counter[str], known: Iterable[str]) -> Any:
+    """Write a labelled counter; known labels are there from the start, so that `increase` sees their first event."""
     family = _metric(CounterMetricFamily, name, labels=[label])
-    for value, count in sorted(values.items()):
-        family.add_metric([value], count)
+    for value in sorted({*values, *known}):
+        family.add_metric([value], values[value])
     return family
+
+
+def code_label(code: int) -> str:
+    """Return the label of a Close code: clients choose theirs, and each label is a time series for ever."""
+    return str(code) if str(code) in KNOWN_CODES or code in STANDARD_CODES else OTHER_CODE
 
 
 def render(collector: Collector) -> bytes:
     """Write the metrics in Prometheus' text format."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(collector)
+    ProcessCollector(registry=registry)
     return generate_latest(registry)

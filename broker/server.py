@@ -21,7 +21,7 @@ from broker.drain import cut, drain
 from broker.errors import CREDENTIALS_REVOKED, ORIGIN_REVOKED, RESTART, SHUTDOWN
 from broker.gate import Gate
 from broker.handshake import Handshake
-from broker.listener import Listener, bind_hosts, bind_unix
+from broker.listener import Listener, bind_hosts, bind_unix, notice_dead_links
 from broker.logs import Log, set_level
 from broker.notify import Notifier
 from broker.request import is_listed_origin
@@ -147,6 +147,8 @@ class WSMessageBroker:
 
     def _bind(self) -> list[socket.socket]:
         if self.inherited:
+            for each in self.inherited:
+                notice_dead_links(each)
             return self.inherited
         sockets = bind_hosts(self.settings.host, self.settings.port)
         if self.settings.socket_path:
@@ -165,7 +167,7 @@ class WSMessageBroker:
         admin = Admin(self.core, lambda: self.listener.accepting, self.loop_name)
         self._admin = web.AppRunner(admin.application(), access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._admin.setup()
-        for each in bind_hosts([settings.admin_host], settings.admin_port):
+        for each in bind_hosts([settings.admin_host], settings.admin_port, "--admin-port"):
             await web.SockSite(self._admin, each).start()
 
     async def _stop_admin(self) -> None:

@@ -6,7 +6,9 @@ import logging
 
 import pytest
 
+from broker.errors import UNAUTHORIZED, Refused
 from broker.frames import TEXT
+from broker.handshake import Handshake
 from tests.conftest import MakeBroker, until
 from tests.wire.conftest import Dial, Knock
 from tests.wire.hostile import GOOD, Turned, turned, welcome
@@ -154,6 +156,31 @@ async def test_frames_while_the_password_is_verified_are_relayed(
     wire.fin()
     assert await listener.frame() == text("late")
     assert (await wire.head()).status == 101
+
+
+async def test_flood_before_the_password_is_verified_waits_in_the_kernel(
+    make_broker: MakeBroker, knock: Knock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger fills no memory of ours while a thread works on its password: we do not read on."""
+    broker, verified = await make_broker(), asyncio.Event()
+
+    async def verify(*_: object) -> None:
+        await verified.wait()
+        raise Refused(UNAUTHORIZED, "user or password is wrong")
+
+    monkeypatch.setattr(broker.core.auth, "verify", verify)
+    wire = await knock(broker)
+    flood = asyncio.create_task(wire.send(GOOD + client_frame(TEXT, b"x" * 2**24)))
+    await until(lambda: broker.core.transients)
+    (handshake,) = broker.core.transients
+    assert isinstance(handshake, Handshake)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert len(handshake.rest) <= 2**19
+    verified.set()
+    await flood
+    wire.fin()
+    assert (await wire.response()).status == 401
 
 
 async def test_request_that_trickles_is_timed_out(make_broker: MakeBroker, knock: Knock) -> None:

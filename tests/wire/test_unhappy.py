@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from broker import WSMessageBroker
-from broker.frames import TEXT
+from broker.frames import TEXT, server_frame
 from tests.conftest import MakeBroker, until
 from tests.wire.conftest import Dial
 from tests.wire.pair import END, Pair
@@ -88,6 +88,31 @@ async def test_a_thousand_publish_and_hang_up(manner: str, make_broker: MakeBrok
         await crowd(1000, publish)
         await until(lambda: broker.core.census.open == 2)
     assert sorted(map(int, pair.others)) == list(range(1000))
+
+
+@pytest.mark.parametrize("size", [1, 50])
+async def test_burst_of_many_turns_and_fin(size: int, make_broker: MakeBroker, dial: Dial) -> None:
+    """A burst that takes the broker many turns of its loop is relayed to its end, although FIN is in already."""
+    broker = await make_broker()
+    payloads = [b"%0*d" % (size, number % 10**size) for number in range(20_000)]
+    listener, sender = await dial(broker), await dial(broker)
+    await sender.send(b"".join(client_frame(TEXT, payload) for payload in payloads))
+    sender.fin()
+    relayed = b"".join(server_frame(TEXT, payload) for payload in payloads)
+    assert await listener.exactly(len(relayed)) == relayed
+    assert await sender.to_end() == b""
+
+
+async def test_burst_of_many_turns_and_reset(make_broker: MakeBroker, dial: Dial) -> None:
+    """What the kernel had taken before the RST is relayed to its last message, however many turns it needs."""
+    broker = await make_broker()
+    frame, relayed = client_frame(TEXT, b"x"), server_frame(TEXT, b"x")
+    listener = await dial(broker)
+    for _ in range(20):
+        sender = await dial(broker)
+        await sender.send(frame * 4000)  # 28 kB: less than a fresh connection's window
+        sender.reset()
+    assert await listener.exactly(20 * 4000 * len(relayed)) == relayed * 20 * 4000
 
 
 async def test_a_thousand_connect_and_drop(make_broker: MakeBroker, dial: Dial) -> None:

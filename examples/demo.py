@@ -1,7 +1,7 @@
-"""The main job end to end: one publisher, two subscribers, one broker, over real sockets.
+"""The main job end to end, over real sockets: a message through the broker, then a one-time password.
 
 Nothing has to be there and nothing stays: accounts are generated, ports are free ones. Exit code 0 says that what
-arrived is what was sent.
+arrived is what was sent, and that the right code, and only that, is accepted.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
 from examples.stage import broker_process, free_port, make_accounts, paint, say
+from otp.publisher import AsyncPublisher
 
 TOPIC: Final = "sms"
 WAIT: Final = 5.0
@@ -65,8 +66,8 @@ async def is_refused(port: int) -> bool:
         return status == HTTPStatus.UNAUTHORIZED
 
 
-async def play(port: int, passwords: dict[str, str]) -> bool:
-    """Play the scene; tell whether all went well."""
+async def relay(port: int, passwords: dict[str, str]) -> bool:
+    """Send one message to two subscribers; tell whether all went well."""
     text = message()
     async with (
         connect(url(port, "gateway", passwords["gateway"]), proxy=None) as gateway,
@@ -92,6 +93,42 @@ async def play(port: int, passwords: dict[str, str]) -> bool:
     return all(results)
 
 
+async def one_time_password(port: int, passwords: dict[str, str], folder: Path) -> bool:
+    """Create a code, read it where the SMS would be sent, verify it once; tell whether all went well."""
+    publisher = AsyncPublisher(
+        method="WS",
+        host="127.0.0.1",
+        port=port,
+        topic=TOPIC,
+        username="app",
+        password=passwords["app"],
+        manage_otp=True,
+        cache_dir=str(folder / "codes"),
+        key_file=str(folder / "otp.key"),
+    )
+    receiver, reference, params = "0812661111", "order-1", ["250000"]
+    async with publisher, connect(url(port, "gateway", passwords["gateway"]), proxy=None) as gateway:
+        created = await publisher.create_otp(
+            receiver=receiver, reference=reference, params=params, lifetime=60, message="Your code is %s"
+        )
+        say("app", f"asked the publisher for a code: {created.response_code} ({created.message})")
+        data = json.loads(await asyncio.wait_for(gateway.recv(), WAIT))["data"]
+        code = data["message"].removeprefix("Your code is ")
+        say("gateway", f"would now send an SMS to {data['receiver']}: Your code is {code[:2]}{'*' * (len(code) - 2)}")
+        wrong = f"{(int(code) + 1) % 10 ** len(code):0{len(code)}}"
+        answers = []
+        for otp, what in ((wrong, "a wrong code"), (code, "the right code"), (code, "the same code again")):
+            answer = await publisher.verify_otp(receiver=receiver, reference=reference, params=params, otp=otp)
+            say("app", f"verified {what}: {answer.response_code}")
+            answers.append(str(answer.response_code))
+    return created.ok and answers == ["1202", "0000", "1202"]
+
+
+async def play(port: int, passwords: dict[str, str], folder: Path) -> bool:
+    """Play both scenes."""
+    return await relay(port, passwords) and await one_time_password(port, passwords, folder)
+
+
 def main() -> int:
     """Set the stage, play, and say how it ended."""
     port, admin_port = free_port(), free_port()
@@ -102,7 +139,7 @@ def main() -> int:
         options = ["--host", "127.0.0.1", "--port", str(port), "--password-file", str(file), "--log-level", "error"]
         with broker_process(*options, admin_port=admin_port):
             say("broker", f"listens on ws://127.0.0.1:{port}/ws")
-            good = asyncio.run(play(port, passwords))
+            good = asyncio.run(play(port, passwords, Path(folder)))
         say("broker", "said goodbye to everyone (Close 1001) and stopped")
     say("result", paint("good", "all as promised") if good else paint("bad", "something is wrong, see above"))
     return 0 if good else 1

@@ -113,7 +113,8 @@ async def test_burst_of_many_turns_and_reset(make_broker: MakeBroker, dial: Dial
             await sender.send(frame * 4000)  # 28 kB: less than a fresh connection's window
             sender.reset()
             await pair.exchange(2)
-        await until(lambda: broker.core.census.open == 2)
+        await until(lambda: broker.core.counters.closed["1006"] == 10)
+        assert broker.core.census.open == len(list(broker.core.everyone())) == 2
     assert pair.others == [b"x"] * 10 * 4000
 
 

@@ -9,6 +9,7 @@ POST /publish?topic=T   the body is the message, Basic credentials
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
@@ -34,6 +35,10 @@ from broker.responses import extra_headers, refusal_body
 
 OTHER: Final = "other"
 """Label of every topic that is not in `metrics_topics`: names of topics may be secrets."""
+
+HTTP_LOGGER: Final = logging.getLogger("broker.aiohttp")
+"""aiohttp logs a request that it cannot parse with a traceback which quotes it, credentials included: not with us."""
+HTTP_LOGGER.setLevel(logging.CRITICAL)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -112,7 +117,7 @@ class Admin:
         topic = topic_of(request.rel_url.raw_query_string, core.settings.max_topic_length, core.topic_allowed)
         credentials = await self._authorize(request)
         payload = await self._body(request)
-        opcode = BINARY if request.content_type == "application/octet-stream" else TEXT
+        opcode = BINARY if _is_binary(request) else TEXT
         if opcode == TEXT and not is_utf8(payload):
             raise Refused(BAD_REQUEST, "the text is not UTF-8; send anything else as application/octet-stream")
         receivers = 0
@@ -133,10 +138,13 @@ class Admin:
     async def _body(self, request: web.Request) -> bytes:
         limit = self.core.settings.max_message_size
         body = bytearray()
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > limit:
-                raise Refused(MESSAGE_TOO_BIG, f"the message is longer than {limit} bytes (max_message_size)")
+        try:
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > limit:
+                    raise Refused(MESSAGE_TOO_BIG, f"the message is longer than {limit} bytes (max_message_size)")
+        except (ConnectionError, web.RequestPayloadError):
+            raise Refused(BAD_REQUEST, "the body ended before its end") from None
         return bytes(body)
 
     async def _authorize(self, request: web.Request) -> Credentials:
@@ -195,6 +203,12 @@ class Admin:
             total -= count
             yield name, count
         yield OTHER, total
+
+
+def _is_binary(request: web.Request) -> bool:
+    """Tell whether the body is declared as bytes; aiohttp's own `content_type` says so of every body without a type."""
+    kind, _, _ = request.headers.get("Content-Type", "").partition(";")
+    return kind.strip().lower() == "application/octet-stream"
 
 
 def _json(answer: dict[str, Any], status: int = 200) -> web.Response:

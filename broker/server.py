@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 from aiohttp import web
 
 from broker.accounts import AccountFile
-from broker.admin import Admin
+from broker.admin import HTTP_LOGGER, Admin
 from broker.config import load_settings
 from broker.core import Core
 from broker.deadlines import RESOLUTION
@@ -165,7 +165,9 @@ class WSMessageBroker:
         if not settings.admin_port:
             return
         admin = Admin(self.core, lambda: self.listener.accepting, self.loop_name)
-        self._admin = web.AppRunner(admin.application(), access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        self._admin = web.AppRunner(
+            admin.application(), access_log=None, handle_signals=False, shutdown_timeout=1.0, logger=HTTP_LOGGER
+        )
         await self._admin.setup()
         for each in bind_hosts([settings.admin_host], settings.admin_port, "--admin-port"):
             await web.SockSite(self._admin, each).start()

@@ -264,7 +264,11 @@ class Handshake(asyncio.Protocol):
 
 def _peer_address(transport: asyncio.Transport) -> str:
     peer = transport.get_extra_info("peername")
-    return str(peer[0]) if isinstance(peer, tuple) and peer else "unix"
+    if isinstance(peer, tuple) and peer:
+        return str(peer[0])
+    # A TCP client that was reset before it was accepted has no name any more: it must not pass for a trusted proxy.
+    over_tcp = transport.get_extra_info("sockname")
+    return "unknown" if isinstance(over_tcp, tuple) else "unix"
 
 
 def _parse(protocol: ServerProtocol, head: bytes) -> Request:

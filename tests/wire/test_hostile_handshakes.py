@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import socket
 
 import pytest
 
@@ -225,6 +226,20 @@ async def test_refusal_of_a_huge_head_stays_readable(make_broker: MakeBroker, kn
         assert (response.status, response.token) == (431, "header_too_large")
         wire.close()
     await until(lambda: broker.core.census.open == 0)
+
+
+async def test_client_reset_before_it_was_accepted_passes_for_nobody(
+    make_broker: MakeBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The kernel no longer knows its address: it is not taken for a proxy on the Unix socket, whose word counts."""
+    broker = await make_broker(trusted_proxies="unix")
+    with caplog.at_level(logging.INFO, logger="broker"):
+        sock = socket.create_connection(("127.0.0.1", broker.port))
+        sock.sendall(upgrade_request("/ws?topic=t", "alice:wrong", "X-Forwarded-For: 192.0.2.66"))
+        Wire(sock).reset()  # nothing was awaited: the broker has not accepted it yet
+        await until(lambda: "phase=handshake" in caplog.text or "refused" in caplog.text)
+    assert "192.0.2.66" not in caplog.text
+    assert "address=unix" not in caplog.text
 
 
 async def test_handshake_leaves_no_credential_and_no_payload_in_the_log(

@@ -183,7 +183,10 @@ class Acceptor:
         loop.add_reader(listening, self._accept)
 
     def _accept(self) -> None:
-        for _ in range(ACCEPTS_A_TURN):
+        # A socket is counted two turns later, when its protocol begins (with a gate: at once), so those on their way
+        # take places of this turn. Else accepting pauses 12 descriptors too late, and the admin listener has none.
+        waiting = 0 if self.gate is not None else len(self._opening)
+        for _ in range(ACCEPTS_A_TURN - waiting):
             try:
                 accepted, address = self.listening.accept()
             except BlockingIOError:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import re
 import resource
+import socket
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -12,11 +13,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.conftest import until
+from broker.listener import ACCEPTS_A_TURN
+from broker.server import LAST_DESCRIPTORS
+from tests.conftest import MakeBroker, until
 from tests.wire.pair import Pair
 from tests.wire.raw import PATIENCE, Wire, closing, upgrade_request
-
-pytestmark = pytest.mark.asyncio(loop_factories=["asyncio"])
 
 LIMIT = 128
 """Descriptors of the broker's process."""
@@ -98,6 +99,20 @@ async def served(program: str, accounts: Path, admin_port: int) -> AsyncIterator
         await logging
 
 
+async def test_accepting_pauses_in_time(make_broker: MakeBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many come at once, the descriptors that are kept back stay free for the rest of the process."""
+    broker = await make_broker()
+    monkeypatch.setattr("broker.server.descriptor_limit", lambda: LIMIT)
+    with contextlib.ExitStack() as strangers:
+        for _ in range(STRANGERS):  # nothing is awaited: all of them wait in the kernel when the broker looks
+            strangers.enter_context(socket.create_connection(("127.0.0.1", broker.port)))
+        await until(lambda: not broker.listener.accepting)
+        for _ in range(20):  # whoever is accepted is counted within four rounds of the loop
+            await asyncio.sleep(0)
+        assert LIMIT - LAST_DESCRIPTORS <= broker.core.census.open < LIMIT - LAST_DESCRIPTORS + ACCEPTS_A_TURN
+
+
+@pytest.mark.asyncio(loop_factories=["asyncio"])
 @pytest.mark.parametrize("loop", list(LOOPS))
 async def test_running_out_of_descriptors(loop: str, accounts: Path, free_port: int) -> None:
     """Accepting pauses with one log line, those who are in notice nothing, and who waits gets in once there is room."""

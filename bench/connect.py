@@ -2,11 +2,12 @@
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from bench.budget import BenchError
 from bench.process import Running
+from bench.tls import secured
 from bench.wire import client_frame
 
 # In `socket` only from Python 3.12 on (Linux, ip(7)): bind an address and leave the port to connect(), so that
@@ -50,41 +51,75 @@ def check_upgrade(answer: bytes) -> None:
         raise BenchError(f"the handshake was refused: {status}")
 
 
-def _finish(client: socket.socket, running: Running) -> None:
-    dialect = running.peer.dialect
+def _greet(client: socket.socket, running: Running, topic: str) -> None:
+    """Await the 101, and say what the broker's dialect wants said before anything else."""
+    dialect = running.peer.dialect.on(topic)
     answer = read_until(client, b"\r\n\r\n")
     check_upgrade(answer)
     rest = answer.split(b"\r\n\r\n", 1)[1]
     if dialect.hello:
-        client.sendall(client_frame(dialect.hello, mask=b"\1\2\3\4", opcode=dialect.opcode))
+        client.sendall(client_frame(dialect.hello, mask=b"\1\2\3\4", opcode=dialect.opcode_for("text")))
         read_until(client, dialect.ready, rest)
     elif rest:
         raise BenchError(f"{running.peer.name} sent something unasked after its 101: {rest[:80]!r}")
 
 
-def _open_batch(running: Running, request: bytes, first: int, count: int) -> list[socket.socket]:
-    """Open some clients together: all requests leave before the first answer is awaited."""
-    clients = [new_socket(first + number) for number in range(count)]
-    for client in clients:
-        client.settimeout(_ANSWER_SECONDS)
-        client.connect(("127.0.0.1", running.port))
-        client.sendall(request)
-    for client in clients:
-        _finish(client, running)
+def _connected(running: Running, number: int, receive_buffer: int) -> socket.socket:
+    client = new_socket(number)
+    if receive_buffer:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    client.settimeout(_ANSWER_SECONDS)
+    client.connect(("127.0.0.1", running.port))
+    certificate = running.peer.certificate
+    return secured(client, certificate) if certificate else client
+
+
+def _open_batch(
+    running: Running, topics: Sequence[str], first: int, *, publishing: bool, receive_buffer: int
+) -> list[socket.socket]:
+    """Open a client per topic together: all requests leave before the first answer is awaited."""
+    clients = []
+    for number, topic in enumerate(topics):
+        client = _connected(running, first + number, receive_buffer)
+        client.sendall(running.request(topic, publishing=publishing))
+        clients.append(client)
+    for client, topic in zip(clients, topics, strict=True):
+        _greet(client, running, topic)
         client.setblocking(False)
     return clients
 
 
 @contextmanager
-def clients(running: Running, topic: str, count: int) -> Iterator[list[socket.socket]]:
-    """Hold `count` open, settled clients of one topic for the length of the block, non-blocking."""
+def joined(
+    running: Running, topics: Sequence[str], *, publishing: bool = False, receive_buffer: int = 0
+) -> Iterator[list[socket.socket]]:
+    """Hold an open client per topic given for the length of the block, non-blocking.
+
+    Args:
+        running: The broker.
+        topics: What each client joins; a topic may stand there any number of times.
+        publishing: Whether the clients only publish.
+        receive_buffer: Bytes the kernel keeps for each; 0 for its usual choice.
+    """
     opened: list[socket.socket] = []
-    request = running.request(topic)
     try:
-        while len(opened) < count:
-            opened += _open_batch(running, request, len(opened), min(_AT_ONCE, count - len(opened)))
-        time.sleep(SETTLE_SECONDS)
+        while len(opened) < len(topics):
+            batch = topics[len(opened) : len(opened) + _AT_ONCE]
+            opened += _open_batch(running, batch, len(opened), publishing=publishing, receive_buffer=receive_buffer)
         yield opened
     finally:
         for client in opened:
             client.close()
+
+
+def settle() -> None:
+    """Let the first moments of new clients pass."""
+    time.sleep(SETTLE_SECONDS)
+
+
+@contextmanager
+def clients(running: Running, topic: str, count: int) -> Iterator[list[socket.socket]]:
+    """Hold `count` open, settled clients of one topic for the length of the block, non-blocking."""
+    with joined(running, [topic] * count) as opened:
+        settle()
+        yield opened

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bench.machine import Cores
+from bench.report import Table
 from bench.selection import Selection
 
 
@@ -19,10 +20,13 @@ class Context:
 class Measurement(Protocol):
     """A command at work. What it has so far can be shown at any time, also after an interruption."""
 
+    def estimate(self) -> float:
+        """Guess how many seconds everything takes."""
+
     def measure_all(self) -> None:
         """Take every figure; progress goes to standard error."""
 
-    def text(self) -> str:
+    def tables(self) -> list[Table]:
         """Return the tables of what has been measured."""
 
     def document(self) -> dict[str, Any]:

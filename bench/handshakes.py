@@ -60,8 +60,11 @@ class Rush:
         self._started = 0
         self._result = HandshakeResult()
 
-    def run(self, broker: CpuReader, *, total: int, seconds: float) -> HandshakeResult:
-        """Make handshakes until `total` were begun or `seconds` have passed, and await the open ones."""
+    def run(self, broker: CpuReader, *, total: int, seconds: float, keep: bool = False) -> HandshakeResult:
+        """Make handshakes until `total` were begun or `seconds` have passed, and await the open ones.
+
+        Those who are in are let go of at the end, unless `keep` is set: then `close` does it.
+        """
         self._result = HandshakeResult()
         disturbed, cpu = broker.disturbed(), broker.seconds()
         own, began = time.process_time(), time.perf_counter()
@@ -74,7 +77,8 @@ class Rush:
                 self._step()
             self._result.wall = time.perf_counter() - began
         finally:
-            self._drop_all()
+            if not keep:
+                self._drop_all()
         self._result.broker_cpu = broker.seconds() - cpu
         self._result.load_cpu = time.process_time() - own
         self._result.disturbed = broker.disturbed() - disturbed

@@ -15,10 +15,13 @@ Rules:
 import select
 import socket
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from bench.budget import BenchError
-from bench.cpu import CpuReader
+from bench.cpu import CpuReader, resident_kib
+from bench.publisher import Publisher
+from bench.slow import Laggards
 from bench.subscribers import subscribe
 from bench.wire import Cycle
 
@@ -41,7 +44,12 @@ class RunResult:
     disturbed: float
     """How long the broker stood ready without a processor, or the hypervisor took its core away, in seconds."""
     completion_ms: list[float] = field(repr=False)
-    """Samples of the time from sending a message until every subscriber had it, in milliseconds."""
+    """Samples of the time from sending a message until every subscriber had it, in milliseconds; in a paced run
+    from the moment the message was due until one subscriber had it, a sample for each delivery."""
+    cut_off: int = 0
+    """Slow subscribers whose connection the broker closed."""
+    grown_kib: int = 0
+    """How much the broker's resident memory grew during the run."""
 
     @property
     def per_delivery(self) -> float:
@@ -64,8 +72,70 @@ class RunResult:
         return self.load_cpu / self.wall
 
 
+class Meter:
+    """Notes what a run costs the broker and the generator, from now on."""
+
+    def __init__(self, broker: CpuReader) -> None:
+        self._broker = broker
+        self._resident = resident_kib(broker.pid)
+        self._disturbed, self._cpu = broker.disturbed(), broker.seconds()
+        self._own, self._began = time.process_time(), time.perf_counter()
+
+    def elapsed(self) -> float:
+        """Return the seconds since the run began."""
+        return time.perf_counter() - self._began
+
+    def result(self, messages: int, deliveries: int, samples: list[float], cut_off: int = 0) -> RunResult:
+        """End the run and put its account together."""
+        wall, own = self.elapsed(), time.process_time() - self._own
+        return RunResult(
+            messages=messages,
+            deliveries=deliveries,
+            wall=wall,
+            broker_cpu=self._broker.seconds() - self._cpu,
+            load_cpu=own,
+            disturbed=self._broker.disturbed() - self._disturbed,
+            completion_ms=samples,
+            cut_off=cut_off,
+            grown_kib=resident_kib(self._broker.pid) - self._resident,
+        )
+
+
+def wait(poll: select.epoll, flying: int) -> list[tuple[int, int]]:
+    """Wait for what happens next.
+
+    Raises:
+        BenchError: Nothing does, with `flying` messages in flight.
+    """
+    events = poll.poll(_STUCK_SECONDS)
+    if not events:
+        raise BenchError(f"nothing arrived for {_STUCK_SECONDS:.0f} s with {flying} messages in flight")
+    return events
+
+
+def check_totals(got: Iterable[int], wanted: int) -> None:
+    """Compare the bytes that subscribers got with what each must have got.
+
+    Raises:
+        BenchError: Somebody got less or more.
+    """
+    wrong = [count for count in got if count != wanted]
+    if wrong:
+        raise BenchError(f"{len(wrong)} subscribers got {wrong[0]} bytes or so, not {wanted}")
+
+
 class ClosedLoop:
-    """One publisher, its subscribers, and what is in flight between them."""
+    """One publisher, its subscribers, and what is in flight between them.
+
+    Args:
+        publisher: Sends; it must read nothing.
+        readers: The subscribers that count, non-blocking.
+        cycle: What is sent.
+        window: Messages in flight.
+        framed: Whether every message arrives as a frame of its own.
+        answered: Whether the broker says a word to the publisher about each message.
+        laggards: Subscribers that read a trickle and that nobody waits for.
+    """
 
     def __init__(
         self,
@@ -75,17 +145,17 @@ class ClosedLoop:
         window: int,
         *,
         framed: bool,
+        answered: bool = False,
+        laggards: Laggards | None = None,
     ) -> None:
-        self._publisher = publisher
         self._cycle = cycle
         self._window = window
+        self._laggards = laggards
         self._subscribers = subscribe(readers, cycle, framed=framed)
         self._poll = select.epoll()
-        for descriptor in (publisher.fileno(), *self._subscribers):
+        self._publisher = Publisher(publisher, cycle, self._poll, answered=answered)
+        for descriptor in self._subscribers:
             self._poll.register(descriptor, select.EPOLLIN)
-        self._unsent = b""
-        self._sent = 0
-        """Messages handed to the publisher's socket since the run began."""
         self._done = 0
         """Messages that every subscriber has."""
         self._pending = 0
@@ -104,35 +174,29 @@ class ClosedLoop:
             BenchError: Something was lost, doubled, out of order, changed or echoed, or nothing moves.
         """
         self._reset()
-        disturbed, cpu = broker.disturbed(), broker.seconds()
-        own, began = time.process_time(), time.perf_counter()
-        while time.perf_counter() - began < seconds:
+        meter = Meter(broker)
+        while meter.elapsed() < seconds:
             self._send_more(self._window)
             self._step()
+            if self._laggards:
+                self._laggards.trickle()
         self._finish()
-        wall, own = time.perf_counter() - began, time.process_time() - own
-        self._check_totals()
-        return RunResult(
-            messages=self._sent,
-            deliveries=self._sent * len(self._subscribers),
-            wall=wall,
-            broker_cpu=broker.seconds() - cpu,
-            load_cpu=own,
-            disturbed=broker.disturbed() - disturbed,
-            completion_ms=self._samples,
-        )
+        sent = self._publisher.sent
+        check_totals((subscriber.got for subscriber in self._subscribers.values()), sent * self._cycle.in_size)
+        cut_off = self._laggards.cut_off if self._laggards else 0
+        return meter.result(sent, sent * len(self._subscribers), self._samples, cut_off)
 
     def _finish(self) -> None:
         """Send one window more under everybody's eyes, and let the run end with nothing in flight."""
         for subscriber in self._subscribers.values():
             subscriber.look_closely()
-        last = self._sent + self._window
+        last = self._publisher.sent + self._window
         while self._done < last:
             self._send_more(min(self._window, last - self._done))
             self._step()
 
     def _reset(self) -> None:
-        self._sent = self._done = 0
+        self._publisher.sent = self._done = 0
         self._samples = []
         self._probe = None
         for subscriber in self._subscribers.values():
@@ -141,34 +205,21 @@ class ClosedLoop:
 
     def _send_more(self, window: int) -> None:
         """Fill the window, unless the socket still holds back what was sent before."""
-        free = window - (self._sent - self._done)
-        if free > 0 and not self._unsent:
+        publisher = self._publisher
+        free = window - (publisher.sent - self._done)
+        if free > 0 and not publisher.blocked:
             if self._probe is None:
-                self._probe = (self._sent, time.perf_counter())
-            self._push(self._cycle.slice_to_send(self._sent, free))
-            self._sent += free
-
-    def _push(self, data: bytes) -> None:
-        try:
-            count = self._publisher.send(data)
-        except BlockingIOError:
-            count = 0
-        self._unsent = data[count:]
-        events = select.EPOLLIN | select.EPOLLOUT if self._unsent else select.EPOLLIN
-        self._poll.modify(self._publisher.fileno(), events)
+                self._probe = (publisher.sent, time.perf_counter())
+            publisher.send(free)
 
     def _step(self) -> None:
         """Wait for what arrives next, and take it in."""
-        events = self._poll.poll(_STUCK_SECONDS)
-        if not events:
-            flying = self._sent - self._done
-            raise BenchError(f"nothing arrived for {_STUCK_SECONDS:.0f} s with {flying} messages in flight")
         subscribers = self._subscribers
         target = (self._done + 1) * self._cycle.in_size
-        for descriptor, _ in events:
+        for descriptor, _ in wait(self._poll, self._publisher.sent - self._done):
             subscriber = subscribers.get(descriptor)
             if subscriber is None:
-                self._publisher_ready()
+                self._publisher.ready()
                 continue
             before = subscriber.got
             if before < target <= subscriber.receive():
@@ -186,21 +237,3 @@ class ClosedLoop:
         if self._probe and self._done > self._probe[0]:
             self._samples.append((time.perf_counter() - self._probe[1]) * 1e3)
             self._probe = None
-
-    def _publisher_ready(self) -> None:
-        if self._unsent:
-            self._push(self._unsent)
-        try:
-            echo = self._publisher.recv(4096)
-        except BlockingIOError:
-            return
-        if echo.endswith(b"PING\r\n"):
-            return  # the NATS server's question, see UnframingSubscriber
-        what = f"received {echo[:64]!r}" if echo else "was closed"
-        raise BenchError(f"the publisher {what}: a sender must not get its own messages back")
-
-    def _check_totals(self) -> None:
-        wanted = self._sent * self._cycle.in_size
-        wrong = [s.got for s in self._subscribers.values() if s.got != wanted]
-        if wrong:
-            raise BenchError(f"{len(wrong)} subscribers got {wrong[0]} bytes or so, not {wanted}")

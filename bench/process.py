@@ -29,11 +29,12 @@ class Running:
     port: int
     pid: int
 
-    def request(self, topic: str, account: int = 0) -> bytes:
-        """Build the opening handshake that joins a topic as one of the peer's accounts."""
+    def request(self, topic: str, account: int = 0, *, publishing: bool = False) -> bytes:
+        """Build the opening handshake that joins a topic, or only publishes to it, as one of the peer's accounts."""
         accounts = self.peer.accounts
         credentials = accounts[account % len(accounts)] if accounts else None
-        return upgrade_request(self.port, self.peer.target(topic), credentials)
+        target = self.peer.publishing_target(topic) if publishing else self.peer.target(topic)
+        return upgrade_request(self.port, target, credentials, self.peer.dialect.subprotocol)
 
 
 def pin(core: int) -> None:
@@ -95,10 +96,16 @@ def _wait_until_up(peer: Peer, port: int, process: subprocess.Popen[bytes], log:
 
 
 @contextmanager
-def running(peer: Peer, core: int) -> Iterator[Running]:
-    """Run a peer on a private port of 127.0.0.1, pinned to a core, for the length of the block."""
+def running(peer: Peer, core: int, port: int = 0) -> Iterator[Running]:
+    """Run a peer pinned to a core, for the length of the block.
+
+    Args:
+        peer: Who is started.
+        core: Where it runs.
+        port: Where it serves on 127.0.0.1; 0 for a private port.
+    """
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        port = free_port()
+        port = port or free_port()
         command = peer.command(port, Path(folder))
         log = Path(folder, "output.log")
         with log.open("wb") as output:

@@ -4,12 +4,35 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.peers.base import BENCH
 
 RESULTS = BENCH / "results"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that can be shown on a terminal, kept in JSON, and put on a page."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    """What makes a figure doubtful."""
+
+    @classmethod
+    def of(cls, title: str, head: Sequence[str], rows: Iterable[Sequence[str]], notes: Iterable[str] = ()) -> "Table":
+        """Build a table from any sequences."""
+        return cls(title, tuple(head), tuple(tuple(row) for row in rows), tuple(notes))
+
+    def text(self) -> str:
+        """Lay the table out for a terminal."""
+        if not self.rows:
+            return f"{self.title}: nothing was measured"
+        return "\n".join([self.title, table(self.head, self.rows), *self.notes])
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -72,7 +72,8 @@ class CountingSubscriber(Subscriber):
         """Take what is there off the socket, checked or only counted, and return `got`."""
         if not self._counting:
             return super().receive()
-        # MSG_TRUNC on a TCP socket: the kernel drops the bytes instead of copying them (tcp(7)).
+        # MSG_TRUNC on a TCP socket: the kernel drops the bytes instead of copying them (tcp(7)). Over TLS they are
+        # decrypted and read all the same.
         count = self._receive(self._buffer, 0, socket.MSG_TRUNC)
         if count == 0:
             self._explain(b"")
@@ -80,37 +81,19 @@ class CountingSubscriber(Subscriber):
         return self.got
 
 
-class UnframingSubscriber(Subscriber):
-    """Compares the payloads of a broker that packs messages into frames as it likes."""
+class Stripper:
+    """Takes the frame headers off a stream of server frames that may be cut anywhere."""
 
     __slots__ = ("_head", "_left")
 
-    def __init__(self, client: socket.socket, cycle: Cycle, buffer: bytearray) -> None:
-        super().__init__(client, cycle, buffer)
+    def __init__(self) -> None:
         self._head = b""
         """A frame's header as far as it has arrived, empty inside a payload."""
         self._left = 0
         """Bytes of the present frame's payload still to come."""
 
-    def receive(self) -> int:
-        """Read what is there, strip the frame headers, check the rest, and return `got`."""
-        count = self._receive(self._buffer)
-        data = bytes(self._view[:count])
-        if not data:
-            self._explain(data)
-        payload = self._strip(data)
-        if not self._matches(payload):
-            # A NATS server asks now and then whether its client lives; within a run it needs no answer.
-            payload = payload.replace(b"PING\r\n", b"")
-            if not self._matches(payload):
-                self._explain(payload)
-        self.got += len(payload)
-        return self.got
-
-    def _matches(self, payload: bytes) -> bool:
-        return self._expected.startswith(payload, self.got % self._length)
-
-    def _strip(self, data: bytes) -> bytes:
+    def payload(self, data: bytes) -> bytes:
+        """Return what the frames carry, joined."""
         parts = []
         while data:
             if not self._left:
@@ -130,6 +113,34 @@ class UnframingSubscriber(Subscriber):
         self._head = b""
         self._left = int.from_bytes(data[2 : 2 + extra], "big") if extra else code
         return data[2 + extra :]
+
+
+class UnframingSubscriber(Subscriber):
+    """Compares the payloads of a broker that packs messages into frames as it likes."""
+
+    __slots__ = ("_frames",)
+
+    def __init__(self, client: socket.socket, cycle: Cycle, buffer: bytearray) -> None:
+        super().__init__(client, cycle, buffer)
+        self._frames = Stripper()
+
+    def receive(self) -> int:
+        """Read what is there, strip the frame headers, check the rest, and return `got`."""
+        count = self._receive(self._buffer)
+        data = bytes(self._view[:count])
+        if not data:
+            self._explain(data)
+        payload = self._frames.payload(data)
+        if not self._matches(payload):
+            # A NATS server asks now and then whether its client lives; within a run it needs no answer.
+            payload = payload.replace(b"PING\r\n", b"")
+            if not self._matches(payload):
+                self._explain(payload)
+        self.got += len(payload)
+        return self.got
+
+    def _matches(self, payload: bytes) -> bool:
+        return self._expected.startswith(payload, self.got % self._length)
 
 
 def subscribe(readers: list[socket.socket], cycle: Cycle, *, framed: bool) -> dict[int, Subscriber]:

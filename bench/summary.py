@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.load import BUSY_SHARE, RunResult
-from bench.report import number, percent, ratio, table
+from bench.report import Table, number, percent, ratio
 from bench.shapes import Shape
 from bench.stats import median, percentile, spread
 
@@ -20,6 +20,7 @@ HEAD = (
     "deliveries/s",
     "all have it, p50 ms",
     "p99 ms",
+    "p99.9 ms",
     "broker CPU",
     "load CPU",
     "disturbed",
@@ -52,10 +53,15 @@ class Row:
     deliveries_per_second: float
     completion_p50: float
     completion_p99: float
+    completion_p999: float
     broker_share: float
     load_share: float
     disturbed: float
     """Time the broker was kept from its core, as a fraction of the run."""
+    cut_off: int
+    """Slow subscribers that the broker disconnected, in all rounds."""
+    grown_kib: int
+    """How much the broker's memory grew at most during a run."""
 
     @property
     def load_bound(self) -> bool:
@@ -79,9 +85,12 @@ def make_row(runs: Sequence[Run]) -> Row:
         deliveries_per_second=median([result.deliveries / result.wall for result in results]),
         completion_p50=percentile(samples, 50),
         completion_p99=percentile(samples, 99),
+        completion_p999=percentile(samples, 99.9),
         broker_share=median([result.broker_share for result in results]),
         load_share=median([result.load_share for result in results]),
         disturbed=median([result.disturbed / result.wall for result in results]),
+        cut_off=sum(result.cut_off for result in results),
+        grown_kib=max(result.grown_kib for result in results),
     )
 
 
@@ -111,21 +120,30 @@ def _cells(row: Row, base: float | None) -> list[str]:
         number(row.deliveries_per_second),
         number(row.completion_p50),
         number(row.completion_p99),
+        number(row.completion_p999),
         percent(row.broker_share),
         percent(row.load_share) + ("!" if row.load_bound else ""),
         percent(row.disturbed),
     ]
 
 
-def fanout_table(rows: Sequence[Row], baseline: str) -> str:
+def _notes(row: Row) -> list[str]:
+    notes = []
+    if row.load_bound:
+        notes.append(
+            f"! {row.shape.name}, {row.peer}: the load generator used {percent(row.load_share)} of its "
+            f"core beside the broker's {percent(row.broker_share)}: it may have set the pace"
+        )
+    if row.shape.slow:
+        notes.append(
+            f"  {row.shape.name}, {row.peer}: memory grew by {number(row.grown_kib / 1024)} MiB at most, "
+            f"slow subscribers cut off in all rounds: {row.cut_off}"
+        )
+    return notes
+
+
+def fanout_table(rows: Sequence[Row], baseline: str) -> Table:
     """Lay out the table, shape by shape, and say what makes a figure doubtful."""
     shapes = dict.fromkeys(row.shape for row in rows)
     lines = [_cells(row, baseline_of(rows, shape, baseline)) for shape in shapes for row in rows if row.shape == shape]
-    text = table(HEAD, lines)
-    for row in rows:
-        if row.load_bound:
-            text += (
-                f"\n! {row.shape.name}, {row.peer}: the load generator used {percent(row.load_share)} of its "
-                f"core beside the broker's {percent(row.broker_share)}: it may have set the pace"
-            )
-    return text
+    return Table.of("Fan-out", HEAD, lines, [note for row in rows for note in _notes(row)])

@@ -45,21 +45,34 @@ def server_frame(payload: bytes, *, opcode: int = TEXT) -> bytes:
     return bytes([0x80 | opcode]) + _length(len(payload), 0) + payload
 
 
-def numbered_payload(number: int, size: int) -> bytes:
-    """Build an ASCII payload of exactly `size` bytes that starts with its number.
+_EVERY_BYTE = bytes(range(255, -1, -1))
+FILLERS = {
+    "text": b"abcdefghijklmnopqrstuvwxyz",
+    "utf8": "äöüßéèñåçø".encode(),
+    "binary": _EVERY_BYTE,
+}
+"""What fills a payload behind its number, by kind: ASCII text, text of two-byte characters, binary."""
+
+
+def numbered_payload(number: int, size: int, kind: str = "text") -> bytes:
+    """Build a payload of exactly `size` bytes that starts with its number.
 
     Args:
         number: The message's place in its cycle.
         size: Payload length in bytes, at least 8: the number takes eight digits.
+        kind: What fills the rest, see `FILLERS`. For `utf8` the size is even, so that no character is cut.
     """
     if size < 8:
         raise ValueError(f"a numbered payload needs 8 bytes or more, not {size}")
-    head = b"%08d" % number
-    filler = b"abcdefghijklmnopqrstuvwxyz" * (size // 26 + 1)
-    return head + filler[: size - len(head)]
+    if kind == "utf8" and size % 2:
+        raise ValueError(f"text of two-byte characters needs an even size, not {size}")
+    filler = FILLERS[kind]
+    return (b"%08d" % number + filler * (size // len(filler) + 1))[:size]
 
 
-def upgrade_request(port: int, target: str, credentials: tuple[str, str] | None) -> bytes:
+def upgrade_request(
+    port: int, target: str, credentials: tuple[str, str] | None, subprotocol: str | None = None
+) -> bytes:
     """Build the opening handshake of a client (RFC 6455 section 4.1, RFC 7617 for the credentials)."""
     lines = [
         f"GET {target} HTTP/1.1",
@@ -72,19 +85,36 @@ def upgrade_request(port: int, target: str, credentials: tuple[str, str] | None)
     if credentials is not None:
         token = base64.b64encode(":".join(credentials).encode()).decode()
         lines.append(f"Authorization: Basic {token}")
+    if subprotocol is not None:
+        lines.append(f"Sec-WebSocket-Protocol: {subprotocol}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
 class Dialect:
-    """How a message travels inside WebSocket frames: as it is, for every broker but NATS."""
+    """How a message travels inside WebSocket frames: as it is, for every broker but NATS and Mosquitto.
 
+    A dialect belongs to one topic, since some name it in every message.
+    """
+
+    subprotocol: str | None = None
+    """What a client asks for in its handshake (RFC 6455 section 1.9)."""
     hello = b""
     """Payload a client sends after its handshake, before anything else; empty for none."""
     ready = b""
     """What the server's answer to `hello` contains once the client is subscribed."""
-    opcode = TEXT
+    opcode: int | None = None
+    """The only opcode its frames may have; None when text and binary differ as they do for a user."""
     framed = True
     """Whether every message arrives as one frame of its own, so that frames compare byte by byte."""
+
+    def on(self, topic: str) -> "Dialect":
+        """Return the dialect for a topic: itself, unless messages name their topic."""
+        del topic
+        return self
+
+    def opcode_for(self, kind: str) -> int:
+        """Return the opcode of a message of a kind of `FILLERS`."""
+        return self.opcode or (BINARY if kind == "binary" else TEXT)
 
     def published(self, payload: bytes) -> bytes:
         """Wrap a payload the way a publisher sends it."""
@@ -128,19 +158,25 @@ class Cycle:
         return self.outgoing[start : start + count * self.out_size]
 
 
-def build_cycle(size: int, window: int, dialect: Dialect = PLAIN) -> Cycle:
+def build_cycle(
+    size: int, window: int, dialect: Dialect = PLAIN, *, kind: str = "text", first: int = 0, messages: int = 0
+) -> Cycle:
     """Build the messages of a run.
 
     Args:
         size: Payload length in bytes.
         window: How many messages may be in flight at once.
         dialect: How this broker's clients wrap a message.
+        kind: What the payloads are made of, see `FILLERS`.
+        first: The number of the first message, so that publishers can be told apart.
+        messages: How many there are until they repeat; 0 for four windows, and 64 at least.
     """
-    messages = max(4 * window, 64)
+    messages = messages or max(4 * window, 64)
     source = random.Random(_MASKS)
-    payloads = [numbered_payload(number, size) for number in range(messages)]
-    sent = [client_frame(dialect.published(p), mask=source.randbytes(4), opcode=dialect.opcode) for p in payloads]
+    opcode = dialect.opcode_for(kind)
+    payloads = [numbered_payload(first + number, size, kind) for number in range(messages)]
+    sent = [client_frame(dialect.published(p), mask=source.randbytes(4), opcode=opcode) for p in payloads]
     received = [dialect.delivered(p) for p in payloads]
     if dialect.framed:
-        received = [server_frame(p, opcode=dialect.opcode) for p in received]
+        received = [server_frame(p, opcode=opcode) for p in received]
     return Cycle(messages, b"".join(sent) * 2, b"".join(received) * 2, len(sent[0]), len(received[0]))

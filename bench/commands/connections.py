@@ -10,7 +10,7 @@ from bench.handshakes import HandshakeResult, Rush
 from bench.peers import Peer
 from bench.peers.ours import Ours
 from bench.process import Running, running
-from bench.report import number, percent, progress, ratio, table
+from bench.report import Table, number, percent, progress, ratio
 from bench.selection import BASELINE
 from bench.stats import median, percentile, spread
 
@@ -82,6 +82,10 @@ class Connections:
         self.seconds = 1.0 if context.quick else 3.0
         self.arrivals: list[Arrival] = []
 
+    def estimate(self) -> float:
+        """Guess how many seconds everything takes."""
+        return self.rounds * (len(self.context.selection.peers) * (self.seconds + 1.0) + 4.0)
+
     def measure_all(self) -> None:
         """Take turns with remembered credentials, then let a crowd in twice: cold, and known."""
         core = self.context.cores.broker
@@ -107,7 +111,7 @@ class Connections:
         """Return every rush for the JSON file."""
         return {"crowd": self.clients, "runs": [_arrival_document(arrival) for arrival in self.arrivals]}
 
-    def text(self) -> str:
+    def tables(self) -> list[Table]:
         """Return the table."""
         groups: dict[tuple[str, str], list[Arrival]] = {}
         for arrival in self.arrivals:
@@ -116,7 +120,8 @@ class Connections:
             "credentials", "broker", "handshakes/s", "CPU us each", "spread", "x ours", "a core allows /s",
             "p50 ms", "p99 ms", "all in after s", "refused", "broker CPU", "load CPU", "disturbed",
         )  # fmt: skip
-        return table(head, [_row(group, groups.get((kind, BASELINE))) for (kind, _), group in groups.items()])
+        rows = [_row(group, groups.get((kind, BASELINE))) for (kind, _), group in groups.items()]
+        return [Table.of("Handshakes", head, rows)]
 
 
 def _arrival_document(arrival: Arrival) -> dict[str, Any]:

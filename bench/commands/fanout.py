@@ -1,83 +1,106 @@
 """`fanout`: what a delivery costs, broker beside broker, shape by shape."""
 
 import argparse
-import gc
+import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
-from bench.connect import clients
+from bench.budget import BenchError
 from bench.context import Context
-from bench.cpu import CpuReader
-from bench.load import ClosedLoop, RunResult
 from bench.peers import Peer
 from bench.process import Running, running
-from bench.report import number, percent, progress
+from bench.remaining import Remaining
+from bench.report import Table, number, percent, progress
+from bench.runs import Pace, measure
 from bench.selection import BASELINE
-from bench.shapes import BASE, Shape, parse_shapes
+from bench.shapes import BASE, GROUPS, Shape, parse_shapes, shapes_of
 from bench.stats import percentile
 from bench.summary import Run, fanout_table, make_rows
-from bench.wire import build_cycle
+from bench.tls import make_certificate
 
 BUDGET = 900.0
 QUICK_BUDGET = 240.0
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How long and how often each shape is measured."""
-
-    rounds: int
-    seconds: float
-    warm_up: float
-
-
 FULL = Pace(rounds=5, seconds=1.5, warm_up=0.5)
 QUICK = Pace(rounds=2, seconds=0.6, warm_up=0.3)
-
-
-def measure(broker: Running, shape: Shape, core: int, pace: Pace) -> RunResult:
-    """Connect the clients of a shape, warm up, and run it once."""
-    dialect = broker.peer.dialect
-    cycle = build_cycle(shape.size, shape.window, dialect)
-    reader = CpuReader(broker.pid, core)
-    with clients(broker, "bench", shape.subscribers + 1) as (publisher, *readers):
-        loop = ClosedLoop(publisher, readers, cycle, shape.window, framed=dialect.framed)
-        gc.disable()  # a collection in the generator would look like a slow broker
-        try:
-            loop.run(pace.warm_up, reader)
-            return loop.run(pace.seconds, reader)
-        finally:
-            gc.enable()
-            loop.close()
+_MANY = 2500  # connections: from here on getting in takes longer than measuring
+_OVERHEAD = 0.6
+_SECONDS_PER_CONNECTION = 0.0008
 
 
 class Fanout:
     """All shapes against all peers, in turn, with what has been measured so far."""
 
-    def __init__(self, context: Context, shapes: Sequence[Shape], pace: Pace) -> None:
+    def __init__(
+        self, context: Context, shapes: Sequence[Shape], pace: Pace, remaining: Remaining | None = None
+    ) -> None:
         self.context = context
         self.shapes = shapes
         self.pace = pace
         self.runs: list[Run] = []
+        self.failures: list[str] = []
+        """What kept a peer from a shape: it cannot take part, or it failed."""
+        self._remaining = remaining or Remaining(self.estimate())
+
+    def estimate(self) -> float:
+        """Guess how many seconds everything takes."""
+        peers = len(self.context.selection.peers)
+        return sum(self._rounds(shape) * peers * self._one(shape) for shape in self.shapes)
+
+    def _one(self, shape: Shape) -> float:
+        return self.pace.seconds + self.pace.warm_up + _OVERHEAD + shape.connections * _SECONDS_PER_CONNECTION
+
+    def _rounds(self, shape: Shape) -> int:
+        return max(1, self.pace.rounds // 3) if shape.connections > _MANY else self.pace.rounds
 
     def measure_all(self) -> None:
         """Run every shape; the brokers take turns, A B A B, so that a disturbance hits them alike."""
-        for shape in self.shapes:
-            with ExitStack() as stack:
-                core = self.context.cores.broker
-                brokers = [stack.enter_context(running(peer, core)) for peer in self.context.selection.peers]
-                for turn in range(self.pace.rounds):
-                    for broker in brokers:
-                        self._measure_one(broker, shape, turn)
+        with tempfile.TemporaryDirectory(prefix="bench-tls-") as folder:
+            for shape in self.shapes:
+                with ExitStack() as stack:
+                    core = self.context.cores.broker
+                    peers = self._able(shape, Path(folder))
+                    self._take_turns(shape, [stack.enter_context(running(peer, core)) for peer in peers])
 
-    def _measure_one(self, broker: Running, shape: Shape, turn: int) -> None:
+    def _able(self, shape: Shape, folder: Path) -> list[Peer]:
+        """Return who can take part in a shape, ready for it."""
+        peers = []
+        for peer in self.context.selection.peers:
+            if reason := peer.cannot(shape):
+                self._fail(shape, peer, f"skipped, {reason}")
+            else:
+                peers.append(peer)
+        if shape.tls:
+            certificate = make_certificate(folder)
+            peers = [peer.secured(certificate) for peer in peers]
+        return peers
+
+    def _take_turns(self, shape: Shape, brokers: list[Running]) -> None:
+        rounds = self._rounds(shape)
+        for turn in range(rounds):
+            for broker in list(brokers):
+                try:
+                    self._measure_one(broker, shape, turn, rounds)
+                except (BenchError, OSError) as error:
+                    if broker.peer.name == BASELINE:
+                        raise
+                    self._fail(shape, broker.peer, f"failed, {str(error) or type(error).__name__}")
+                    brokers.remove(broker)
+        self._remaining.done(rounds * len(self.context.selection.peers) * self._one(shape))
+        progress(f"{'':24} {self._remaining.text()}")
+
+    def _fail(self, shape: Shape, peer: Peer, reason: str) -> None:
+        self.failures.append(f"{shape.name}, {peer.name}: {reason}")
+        progress(self.failures[-1])
+
+    def _measure_one(self, broker: Running, shape: Shape, turn: int, rounds: int) -> None:
         result = measure(broker, shape, self.context.cores.broker, self.pace)
         run = Run(shape, broker.peer.name, turn, result)
         self.runs.append(run)
         progress(
-            f"{shape.name:24} round {turn + 1}/{self.pace.rounds}  {run.peer:11}"
+            f"{shape.name:24} round {turn + 1}/{rounds}  {run.peer:11}"
             f" {number(result.per_delivery):>8} us/delivery, broker {percent(result.broker_share)},"
             f" load {percent(result.load_share)}"
         )
@@ -86,20 +109,24 @@ class Fanout:
         """Return all runs and their summary for the JSON file."""
         return {
             "pace": asdict(self.pace),
-            "rows": [asdict(row) for row in make_rows(self.runs)],
+            "failures": self.failures,
+            "rows": [{**asdict(row), "name": row.shape.name} for row in make_rows(self.runs)],
             "runs": [_run_document(run) for run in self.runs],
         }
 
-    def text(self) -> str:
+    def tables(self) -> list[Table]:
         """Return the table of what has been measured."""
-        return fanout_table(make_rows(self.runs), BASELINE) if self.runs else "nothing was measured"
+        table = fanout_table(make_rows(self.runs), BASELINE)
+        return [replace(table, notes=(*table.notes, *self.failures))]
+
+
+LEVELS = (1, 5, 10, 25, 50, 75, 90, 95, 99, 99.9, 100)
 
 
 def _run_document(run: Run) -> dict[str, Any]:
     document = asdict(run)
     samples = document["result"].pop("completion_ms")
-    levels = (1, 5, 10, 25, 50, 75, 90, 95, 99, 99.9, 100)
-    document["result"]["completion_ms"] = {str(level): percentile(samples, level) for level in levels}
+    document["result"]["completion_ms"] = {str(level): percentile(samples, level) for level in LEVELS}
     return document
 
 
@@ -108,8 +135,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shapes", help="SUBSCRIBERSxWINDOW[xBYTES], comma-separated (default: 1x256,10x256,100x256,1000x64,1x1,100x1)"
     )
+    parser.add_argument("--groups", help=f"groups of shapes instead, comma-separated: {', '.join(GROUPS)}")
+    add_pace(parser)
+
+
+def add_pace(parser: argparse.ArgumentParser) -> None:
+    """Declare how long and how often is measured."""
     parser.add_argument("--rounds", type=int, help="how often every broker has its turn in every shape")
     parser.add_argument("--seconds", type=float, help="length of one measured run")
+
+
+def pace_of(options: argparse.Namespace, usual: Pace) -> Pace:
+    """Return the usual pace, or a quick one, with what the options say otherwise."""
+    base = QUICK if options.quick else usual
+    return replace(base, rounds=options.rounds or base.rounds, seconds=options.seconds or base.seconds)
 
 
 def unfit(peer: Peer) -> str | None:
@@ -120,10 +159,7 @@ def unfit(peer: Peer) -> str | None:
 
 def prepare(context: Context, options: argparse.Namespace) -> Fanout:
     """Set the measurement up for the options given."""
-    base = QUICK if options.quick else FULL
-    pace = Pace(
-        rounds=options.rounds or base.rounds,
-        seconds=options.seconds or base.seconds,
-        warm_up=base.warm_up,
-    )
-    return Fanout(context, parse_shapes(options.shapes) if options.shapes else BASE, pace)
+    shapes = parse_shapes(options.shapes) if options.shapes else BASE
+    if options.groups:
+        shapes = shapes_of(options.groups)
+    return Fanout(context, shapes, pace_of(options, FULL))

@@ -19,9 +19,9 @@ from bench.flood import MODES, QUIET
 from bench.machine import Cores
 from bench.peers import Peer
 from bench.process import Running, running, spawn, stop
-from bench.report import number, percent, progress, ratio, table
+from bench.report import Table, number, percent, progress, ratio
 from bench.stats import median, percentile
-from bench.wire import client_frame, numbered_payload, server_frame
+from bench.wire import PLAIN, client_frame, numbered_payload, server_frame
 
 BUDGET = 900.0
 QUICK_BUDGET = 240.0
@@ -122,6 +122,10 @@ class Latency:
         self.seconds = 1.5 if context.quick else 3.0
         self.trips: list[Trips] = []
 
+    def estimate(self) -> float:
+        """Guess how many seconds everything takes."""
+        return self.rounds * len(self.modes) * len(self.context.selection.peers) * (self.seconds + 3.0)
+
     def measure_all(self) -> None:
         """Take turns: every mode, every peer, round by round."""
         for turn in range(self.rounds):
@@ -141,7 +145,7 @@ class Latency:
         """Return every flood for the JSON file, the round trips as a distribution."""
         return {"runs": [_trips_document(trips) for trips in self.trips]}
 
-    def text(self) -> str:
+    def tables(self) -> list[Table]:
         """Return the table."""
         groups: dict[tuple[str, str], list[Trips]] = {}
         for trips in self.trips:
@@ -152,7 +156,8 @@ class Latency:
             "broker CPU", "disturbed",
         )  # fmt: skip
         ordered = sorted(groups.items(), key=lambda item: self.modes.index(item[0][0]))
-        return table(head, [_row(group, groups.get((QUIET, peer))) for (_, peer), group in ordered])
+        rows = [_row(group, groups.get((QUIET, peer))) for (_, peer), group in ordered]
+        return [Table.of("A pair's round trip beside a flood", head, rows)]
 
 
 def _all(group: list[Trips]) -> list[float]:
@@ -196,8 +201,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def unfit(peer: Peer) -> str | None:
     """Say why a peer cannot take part."""
-    if not peer.dialect.framed:
-        return "its clients speak a protocol of their own inside the frames"
+    if peer.dialect is not PLAIN or peer.answers_publishers:
+        return "its clients speak a protocol of their own"
     return None if peer.accounts else "it is no broker that anyone could flood in earnest"
 
 

@@ -10,7 +10,7 @@ from bench.context import Context
 from bench.cpu import resident_kib
 from bench.peers import Peer
 from bench.process import Running, running
-from bench.report import number, percent, progress, ratio, table
+from bench.report import Table, number, percent, progress, ratio
 from bench.selection import BASELINE
 from bench.stats import median, spread
 
@@ -74,6 +74,10 @@ class Memory:
         self.rounds = rounds
         self.held: list[Held] = []
 
+    def estimate(self) -> float:
+        """Guess how many seconds everything takes."""
+        return self.rounds * len(self.context.selection.peers) * (8.0 + self.connections * 0.001)
+
     def measure_all(self) -> None:
         """Fill each broker with idle connections, round by round."""
         for turn in range(self.rounds):
@@ -90,7 +94,7 @@ class Memory:
         """Return every reading for the JSON file."""
         return {"runs": [{**asdict(held), "per_connection_kib": held.per_connection} for held in self.held]}
 
-    def text(self) -> str:
+    def tables(self) -> list[Table]:
         """Return the table."""
         costs: dict[str, list[float]] = {}
         for held in self.held:
@@ -107,7 +111,7 @@ class Memory:
             )
             for peer, values in costs.items()
         ]
-        return table(head, rows)
+        return [Table.of("Memory", head, rows)]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -117,6 +121,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def unfit(peer: Peer) -> str | None:
     """Say why a peer cannot take part: the floor keeps next to nothing and authenticates nobody."""
+    if peer.most_clients is not None:
+        return "letting thousands of clients in takes it minutes"
     return None if peer.accounts else "it authenticates nobody"
 
 

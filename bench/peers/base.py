@@ -1,10 +1,14 @@
 """What the benchmark needs to know of a broker."""
 
+import copy
 import importlib.util
 import shutil
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Self
 
+from bench.shapes import Flow, Shape
+from bench.tls import Certificate
 from bench.wire import PLAIN, Dialect
 
 BENCH = Path(__file__).resolve().parent.parent
@@ -23,6 +27,13 @@ class Peer(ABC):
     dialect: Dialect = PLAIN
     accounts: tuple[tuple[str, str], ...] = (ACCOUNT,)
     """Who may connect, as (user, password); empty when the peer asks nobody."""
+    certificate: Certificate | None = None
+    """What it serves TLS with; None for plain connections."""
+    speaks_tls = True
+    most_clients: int | None = None
+    """How many clients it lets in within the time of a run, where that is a matter of minutes; None otherwise."""
+    answers_publishers = False
+    """Whether a publisher reads a word about each message, and joins no topic itself."""
 
     @abstractmethod
     def unavailable(self) -> str | None:
@@ -39,6 +50,30 @@ class Peer(ABC):
     def target(self, topic: str) -> str:
         """Return the request target that joins a topic."""
         return f"/ws?topic={topic}"
+
+    def publishing_target(self, topic: str) -> str:
+        """Return the request target of a client that only publishes."""
+        return self.target(topic)
+
+    def cannot(self, shape: Shape) -> str | None:
+        """Say why this peer cannot take part in a shape, or return None."""
+        if self.most_clients and shape.connections > self.most_clients:
+            return f"letting {shape.connections:,} clients in takes it minutes"
+        if shape.tls:
+            return missing_program("openssl", "install openssl") if self.speaks_tls else "it speaks no TLS"
+        if shape.flow is Flow.CROWD and self.answers_publishers:
+            return "a publisher is no member of its topic"
+        return None
+
+    def secured(self, certificate: Certificate) -> Self:
+        """Return this peer, serving TLS."""
+        other = copy.copy(self)
+        other.certificate = certificate
+        return other
+
+    def tls_files(self) -> list[str]:
+        """Return certificate and key for a command line; nothing for plain connections."""
+        return [str(self.certificate.chain), str(self.certificate.key)] if self.certificate else []
 
 
 def missing_module(name: str) -> str | None:

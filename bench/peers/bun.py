@@ -25,4 +25,4 @@ class Bun(Peer):
     def command(self, port: int, workdir: Path) -> list[str]:
         del workdir
         script = BENCH / "peers" / "servers" / "bun.js"
-        return [str(_PROGRAM), str(script), str(port), *self.accounts[0]]
+        return [str(_PROGRAM), str(script), str(port), *self.accounts[0], *self.tls_files()]

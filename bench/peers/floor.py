@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 from bench.peers.base import BENCH, Peer, missing_program
+from bench.shapes import Shape
 
 
 class Floor(Peer):
@@ -12,6 +13,11 @@ class Floor(Peer):
 
     name = "floor"
     accounts = ()
+    speaks_tls = False
+
+    def cannot(self, shape: Shape) -> str | None:
+        """Besides TLS: a subscriber that does not read would hold everybody up."""
+        return "it waits for the slowest" if shape.slow else super().cannot(shape)
 
     def unavailable(self) -> str | None:
         return missing_program("cc", "install a C compiler, for example the package gcc")

@@ -8,7 +8,6 @@ from bench.peers.base import Peer, missing_program
 from bench.ports import free_port
 from bench.wire import BINARY, Dialect
 
-_SUBJECT = "bench"
 # nats-server has no flag for its WebSocket listener, only this file.
 _CONFIG = """\
 host: 127.0.0.1
@@ -16,7 +15,7 @@ port: {nats_port}
 websocket {{
     host: 127.0.0.1
     port: {port}
-    no_tls: true
+    {tls}
     compression: false
 }}
 authorization {{ user: {user}, password: {password} }}
@@ -30,15 +29,20 @@ class NatsDialect(Dialect):
     framed = False
     ready = b"PONG\r\n"
 
-    def __init__(self, user: str, password: str) -> None:
+    def __init__(self, user: str, password: str, subject: str = "bench") -> None:
+        self._account = user, password
+        self._subject = subject.encode()
         options = f'{{"verbose":false,"pedantic":false,"echo":false,"user":"{user}","pass":"{password}"}}'
-        self.hello = f"CONNECT {options}\r\nSUB {_SUBJECT} 1\r\nPING\r\n".encode()
+        self.hello = f"CONNECT {options}\r\nSUB {subject} 1\r\nPING\r\n".encode()
+
+    def on(self, topic: str) -> "NatsDialect":
+        return NatsDialect(*self._account, topic)
 
     def published(self, payload: bytes) -> bytes:
-        return b"PUB %s %d\r\n%s\r\n" % (_SUBJECT.encode(), len(payload), payload)
+        return b"PUB %s %d\r\n%s\r\n" % (self._subject, len(payload), payload)
 
     def delivered(self, payload: bytes) -> bytes:
-        return b"MSG %s 1 %d\r\n%s\r\n" % (_SUBJECT.encode(), len(payload), payload)
+        return b"MSG %s 1 %d\r\n%s\r\n" % (self._subject, len(payload), payload)
 
 
 class Nats(Peer):
@@ -59,7 +63,10 @@ class Nats(Peer):
     def command(self, port: int, workdir: Path) -> list[str]:
         (user, password) = self.accounts[0]
         config = workdir / "nats.conf"
-        config.write_text(_CONFIG.format(port=port, nats_port=free_port(), user=user, password=password))
+        tls = "no_tls: true"
+        if self.certificate:
+            tls = f'tls {{ cert_file: "{self.certificate.chain}", key_file: "{self.certificate.key}" }}'
+        config.write_text(_CONFIG.format(port=port, nats_port=free_port(), user=user, password=password, tls=tls))
         return [shutil.which("nats-server") or "nats-server", "-c", str(config)]
 
     def target(self, topic: str) -> str:

@@ -28,4 +28,4 @@ class NodeWs(Peer):
     def command(self, port: int, workdir: Path) -> list[str]:
         del workdir
         script = BENCH / "peers" / "servers" / "nodews.mjs"
-        return [shutil.which("node") or "node", str(script), str(port), *self.accounts[0]]
+        return [shutil.which("node") or "node", str(script), str(port), *self.accounts[0], *self.tls_files()]

@@ -1,5 +1,6 @@
 """This broker, with authentication, metrics and limits switched on."""
 
+import functools
 import importlib.util
 import sys
 from pathlib import Path
@@ -8,6 +9,13 @@ import bcrypt
 
 from bench.peers.base import ACCOUNT, Peer
 from bench.ports import free_port
+
+
+@functools.cache
+def _line(user: str, password: str, cost: int) -> str:
+    """Make a line of the password file; kept, since a dear one would look like a slow start of the broker."""
+    hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(cost)).decode()
+    return f"{user}:{hashed}\n"
 
 
 class Ours(Peer):
@@ -32,7 +40,7 @@ class Ours(Peer):
 
     def command(self, port: int, workdir: Path) -> list[str]:
         passwords = workdir / ".htpasswd"
-        passwords.write_text("".join(self._line(*account) for account in self.accounts))
+        passwords.write_text("".join(_line(*account, self.cost) for account in self.accounts))
         settings = {
             "host": "127.0.0.1",
             "port": port,
@@ -42,9 +50,7 @@ class Ours(Peer):
             "log-format": "text",
             "message-rate": 100_000_000,
         }
+        if self.certificate:
+            settings |= {"tls-certificate": self.certificate.chain, "tls-key": self.certificate.key}
         flags = [part for key, value in settings.items() for part in (f"--{key}", str(value))]
         return [sys.executable, "-m", "broker.cli", "serve", *flags]
-
-    def _line(self, user: str, password: str) -> str:
-        hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(self.cost)).decode()
-        return f"{user}:{hashed}\n"

@@ -22,4 +22,5 @@ class Websockets(Peer):
     def command(self, port: int, workdir: Path) -> list[str]:
         del workdir
         (user, password) = self.accounts[0]
-        return [sys.executable, "-m", "bench.peers.servers.broadcast", str(port), user, password]
+        arguments = [str(port), user, password, *self.tls_files()]
+        return [sys.executable, "-m", "bench.peers.servers.broadcast", *arguments]

@@ -11,12 +11,12 @@ import pytest
 
 from bench import cli
 from bench.budget import BenchError, BudgetExceededError, time_budget
-from bench.commands.fanout import Pace, measure
 from bench.connect import source_address
 from bench.machine import Cores, choose_cores, describe, machine_facts
 from bench.peers import PEERS
 from bench.peers.base import REPOSITORY, Peer
 from bench.process import running
+from bench.runs import Pace, measure
 from bench.selection import select
 from bench.shapes import Shape
 

@@ -7,7 +7,7 @@ import pytest
 from bench.budget import BenchError
 from bench.load import RunResult
 from bench.report import number, ratio, table
-from bench.shapes import BASE, Shape, parse_shapes
+from bench.shapes import BASE, GROUPS, Flow, Shape, parse_shapes, shapes_of
 from bench.summary import HEAD, Run, baseline_of, fanout_table, make_rows
 
 SHAPE = Shape(subscribers=10, window=256)
@@ -55,8 +55,8 @@ def test_rows_keep_shapes_and_brokers_apart() -> None:
 
 def test_table_shows_the_ratio_to_ours() -> None:
     """A broker that needs five times our time reads 5.00x, ours 1.00x."""
-    text = fanout_table(make_rows([run("ours", 0, 0.001), run("slow", 0, 0.005)]), "ours")
-    ours, slow = (line.split() for line in text.splitlines()[2:])
+    text = fanout_table(make_rows([run("ours", 0, 0.001), run("slow", 0, 0.005)]), "ours").text()
+    ours, slow = (line.split() for line in text.splitlines()[3:])
     assert "1.00x" in ours
     assert "5.00x" in slow
 
@@ -65,14 +65,14 @@ def test_table_without_ours_has_no_ratio() -> None:
     """Where the baseline was not measured there is nothing to compare with."""
     rows = make_rows([run("a", 0, 0.001)])
     assert baseline_of(rows, SHAPE, "ours") is None
-    assert " - " in fanout_table(rows, "ours").splitlines()[2]
+    assert "-" in fanout_table(rows, "ours").rows[0]
 
 
 def test_table_says_when_the_load_was_too_busy() -> None:
     """Above 90 % of a core the run is marked, at 90 % it is not."""
     calm = Run(SHAPE, "calm", 0, replace(RESULT, load_cpu=1.8))
     busy = Run(SHAPE, "busy", 0, replace(RESULT, load_cpu=1.9))
-    text = fanout_table(make_rows([calm, busy]), "ours")
+    text = fanout_table(make_rows([calm, busy]), "ours").text()
     assert "! 10, 256 in flight, busy: the load generator used 95% of its core" in text
     assert "calm: the load generator" not in text
 
@@ -128,4 +128,42 @@ def test_table_columns_line_up() -> None:
         "x   long name      1",
         "yy  b          1,000",
     ]
-    assert len(HEAD) == len(fanout_table(make_rows([run("a", 0, 1)]), "a").splitlines()[1].split())
+    assert len(HEAD) == len(fanout_table(make_rows([run("a", 0, 1)]), "a").rows[0])
+
+
+def test_shape_names_are_unique() -> None:
+    """No two shapes of the whole benchmark are called the same."""
+    shapes = {shape for group in GROUPS.values() for shape in group}
+    assert len({shape.name for shape in shapes}) == len(shapes)
+
+
+@pytest.mark.parametrize(
+    ("shape", "flow", "receivers", "connections"),
+    [
+        (Shape(10, 16), Flow.CLOSED, 10, 11),
+        (Shape(10, 1, publishers=3), Flow.CROWD, 12, 13),
+        (Shape(1, 1, topics=1000), Flow.PAIRS, 1, 2000),
+        (Shape(5, 1, rate=100), Flow.PACED, 5, 6),
+        (Shape(9, 1, slow=1, idle=20, idle_topics=30), Flow.CLOSED, 9, 61),
+    ],
+)
+def test_shape_knows_its_generator_and_its_clients(shape: Shape, flow: Flow, receivers: int, connections: int) -> None:
+    """What a shape says decides who drives it and how many clients there are."""
+    assert (shape.flow, shape.receivers, shape.connections) == (flow, receivers, connections)
+
+
+def test_groups_give_each_shape_once() -> None:
+    """Groups that share shapes do not measure them twice, and a group nobody knows is named."""
+    shapes = shapes_of("base, sizes,windows")
+    assert len(shapes) == len(set(shapes))
+    assert set(GROUPS["sizes"]) < set(shapes)
+    with pytest.raises(BenchError, match="unknown group 'shoes': choose from base"):
+        shapes_of("base,shoes")
+
+
+def test_table_says_what_slow_subscribers_cost() -> None:
+    """Memory and cut connections of a shape with slow subscribers stand below the table."""
+    slow = Run(Shape(9, 1, slow=1), "ours", 0, replace(RESULT, cut_off=1, grown_kib=2048))
+    text = fanout_table(make_rows([slow]), "ours").text()
+    assert "9, one at a time, 1 slow, ours: memory grew by 2.00 MiB at most" in text
+    assert "cut off in all rounds: 1" in text

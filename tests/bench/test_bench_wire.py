@@ -81,6 +81,30 @@ def test_numbered_payload_has_its_size_and_number() -> None:
     assert numbered_payload(7, 12) == b"00000007abcd"
 
 
+@pytest.mark.parametrize("size", [32, 128, 1024, 16384])
+def test_numbered_payload_of_every_kind(size: int) -> None:
+    """Every kind has its number and its size; text that is not ASCII is whole, binary is no text."""
+    text, utf8, binary = (numbered_payload(3, size, kind) for kind in ("text", "utf8", "binary"))
+    assert {len(text), len(utf8), len(binary)} == {size}
+    assert {text[:8], utf8[:8], binary[:8]} == {b"00000003"}
+    assert text.isascii()
+    assert not utf8.decode().isascii()
+    with pytest.raises(UnicodeDecodeError):
+        binary.decode()
+
+
+def test_numbered_payload_never_cuts_a_character() -> None:
+    """An odd size cannot hold two-byte characters only, and is refused."""
+    with pytest.raises(ValueError, match="an even size, not 33"):
+        numbered_payload(1, 33, "utf8")
+
+
+def test_binary_cycle_travels_in_binary_frames() -> None:
+    """The kind of a payload decides the opcode of its frames, in both directions."""
+    cycle = build_cycle(32, 1, kind="binary")
+    assert cycle.outgoing[0] == cycle.incoming[0] == 0x80 | BINARY
+
+
 def test_numbered_payload_too_small_is_refused() -> None:
     """A payload that cannot hold its number is an error, not a shorter number."""
     with pytest.raises(ValueError, match="needs 8 bytes or more, not 7"):

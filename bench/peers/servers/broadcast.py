@@ -1,13 +1,17 @@
-"""A minimal topic broker on `websockets.serve()` and `broadcast()`: port, user and password as arguments."""
+"""A minimal topic broker on `websockets.serve()` and `broadcast()`: port, user and password as arguments.
+
+A certificate and its key may follow.
+"""
 
 import asyncio
+import ssl
 import sys
 from collections import defaultdict
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import ServerConnection, basic_auth, broadcast, serve
 
-from bench.peers.servers.loop import run
+from bench.peers.servers.loop import run, tls_context
 
 _topics: defaultdict[str, set[ServerConnection]] = defaultdict(set)
 
@@ -32,11 +36,12 @@ async def _relay(connection: ServerConnection) -> None:
         members.discard(connection)
 
 
-async def _serve(port: int, user: str, password: str) -> None:
+async def _serve(port: int, user: str, password: str, context: ssl.SSLContext | None) -> None:
     async with serve(
         _relay,
         "127.0.0.1",
         port,
+        ssl=context,
         compression=None,
         ping_interval=None,
         backlog=4096,
@@ -46,4 +51,4 @@ async def _serve(port: int, user: str, password: str) -> None:
 
 
 if __name__ == "__main__":
-    run(_serve(int(sys.argv[1]), sys.argv[2], sys.argv[3]))
+    run(_serve(int(sys.argv[1]), sys.argv[2], sys.argv[3], tls_context(sys.argv[4:])))

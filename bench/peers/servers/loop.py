@@ -1,9 +1,10 @@
-"""Which event loop the Python peers run on."""
+"""Which event loop the Python peers run on, and what they serve TLS with."""
 
 import asyncio
 import importlib
 import importlib.metadata
 import importlib.util
+import ssl
 from collections.abc import Coroutine
 from typing import Any
 
@@ -20,3 +21,12 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     factory = importlib.import_module("uvloop").new_event_loop if _UVLOOP else None
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(main)
+
+
+def tls_context(files: list[str]) -> ssl.SSLContext | None:
+    """Return what to serve TLS with, from a certificate and its key; None without them."""
+    if not files:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*files)
+    return context

@@ -1,11 +1,13 @@
-// A minimal topic broker on the npm package ws: port, user and password as arguments.
+// A minimal topic broker on the npm package ws: port, user and password as arguments; certificate and key may follow.
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import { WebSocketServer } from "ws";
 
-const [port, user, password] = process.argv.slice(2);
+const [port, user, password, cert, key] = process.argv.slice(2);
 const expected = "Basic " + Buffer.from(`${user}:${password}`).toString("base64");
 const topics = new Map();
-const server = createServer();
+const server = cert ? createTlsServer({ cert: readFileSync(cert), key: readFileSync(key) }) : createServer();
 const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false });
 
 server.on("upgrade", (request, socket, head) => {

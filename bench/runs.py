@@ -1,0 +1,122 @@
+"""One run of one shape against one broker: connect everybody, warm up, measure."""
+
+import gc
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from bench.connect import joined, settle
+from bench.cpu import CpuReader
+from bench.crowd import NUMBERS_EACH, CrowdLoop
+from bench.load import ClosedLoop, RunResult
+from bench.paced import PacedLoop
+from bench.pairs import PairLoop
+from bench.process import Running
+from bench.shapes import Flow, Shape
+from bench.slow import BUFFER, Laggards
+from bench.wire import Cycle, build_cycle
+
+_TOPIC = "bench"
+_PACED_CYCLE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long and how often each shape is measured."""
+
+    rounds: int
+    seconds: float
+    warm_up: float
+
+
+class Loop(Protocol):
+    """A generator with its clients connected."""
+
+    def run(self, seconds: float, broker: CpuReader) -> RunResult:
+        """Load the broker for some seconds and say what it came to."""
+
+    def close(self) -> None:
+        """Let go of what the generator holds."""
+
+
+def topic_names(count: int, stem: str = _TOPIC) -> list[str]:
+    """Name some topics, all equally long, so that messages that carry their topic are."""
+    return [f"{stem}{number:05}" for number in range(count)]
+
+
+def _closed(broker: Running, shape: Shape, stack: ExitStack) -> Loop:
+    dialect, peer = broker.peer.dialect, broker.peer
+    (publisher,) = stack.enter_context(joined(broker, [_TOPIC], publishing=True))
+    readers = stack.enter_context(joined(broker, [_TOPIC] * shape.subscribers))
+    if shape.flow is Flow.PACED:
+        cycle = build_cycle(shape.size, _PACED_CYCLE, dialect, kind=shape.kind)
+        answered = peer.answers_publishers
+        return PacedLoop(publisher, readers, cycle, shape.rate, framed=dialect.framed, answered=answered)
+    cycle = build_cycle(shape.size, shape.window, dialect, kind=shape.kind)
+    slow = stack.enter_context(joined(broker, [_TOPIC] * shape.slow, receive_buffer=BUFFER))
+    return ClosedLoop(
+        publisher,
+        readers,
+        cycle,
+        shape.window,
+        framed=dialect.framed,
+        answered=peer.answers_publishers,
+        laggards=Laggards(slow) if slow else None,
+    )
+
+
+def _pairs(broker: Running, shape: Shape, stack: ExitStack) -> Loop:
+    dialect, topics = broker.peer.dialect, topic_names(shape.topics)
+    publishers = stack.enter_context(joined(broker, topics, publishing=True))
+    readers = stack.enter_context(joined(broker, topics))
+    same = build_cycle(shape.size, shape.window, dialect, kind=shape.kind)
+    cycles: Sequence[Cycle] = [same] * len(topics)
+    if dialect.on(topics[0]) is not dialect:
+        cycles = [build_cycle(shape.size, shape.window, dialect.on(topic), kind=shape.kind) for topic in topics]
+    answered = broker.peer.answers_publishers
+    return PairLoop(publishers, readers, cycles, shape.window, framed=dialect.framed, answered=answered)
+
+
+def _crowd(broker: Running, shape: Shape, stack: ExitStack) -> Loop:
+    dialect = broker.peer.dialect
+    publishers = stack.enter_context(joined(broker, [_TOPIC] * shape.publishers, publishing=True))
+    readers = stack.enter_context(joined(broker, [_TOPIC] * shape.subscribers))
+    firsts = [number * NUMBERS_EACH for number in range(shape.publishers)]
+    cycles = [build_cycle(shape.size, shape.window, dialect, kind=shape.kind, first=first) for first in firsts]
+    return CrowdLoop(publishers, readers, cycles, shape.window, framed=dialect.framed)
+
+
+_LOOPS = {Flow.CLOSED: _closed, Flow.PACED: _closed, Flow.PAIRS: _pairs, Flow.CROWD: _crowd}
+
+
+@contextmanager
+def _quiet_generator() -> Iterator[None]:
+    """Keep the collector away: its work in the generator would look like a slow broker."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@contextmanager
+def _bystanders(broker: Running, shape: Shape) -> Iterator[list[socket.socket]]:
+    """Hold the idle connections of a shape."""
+    topics = ["idle"] * shape.idle + topic_names(shape.idle_topics, "idle")
+    with joined(broker, topics) as idle:
+        yield idle
+
+
+def measure(broker: Running, shape: Shape, core: int, pace: Pace) -> RunResult:
+    """Connect the clients of a shape, warm up, and run it once."""
+    reader = CpuReader(broker.pid, core)
+    with ExitStack() as stack:
+        stack.enter_context(_bystanders(broker, shape))
+        loop = _LOOPS[shape.flow](broker, shape, stack)
+        stack.callback(loop.close)
+        settle()
+        stack.enter_context(_quiet_generator())
+        loop.run(pace.warm_up, reader)
+        return loop.run(pace.seconds, reader)

@@ -21,6 +21,7 @@ their type: a number stays a number. Missing parameters are ``""``.
 """
 
 import json
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -51,8 +52,14 @@ class Command(StrEnum):
     ECHO = "echo"
 
 
-CALLBACK_PREFIXES = {Command.GET_MODEM_LIST: "modem-list-", Command.REQUEST_USSD: "ussd-"}
+CALLBACK_PREFIXES: dict[str, str] = {Command.GET_MODEM_LIST: "modem-list-", Command.REQUEST_USSD: "ussd-"}
 """How callback topics begin; other commands' begin with their own name."""
+
+_NOT_IN_TOPICS = re.compile(r"[^A-Za-z0-9._-]")
+"""What a queue of AMQP, a topic of MQTT or a query may not hold, or means something by."""
+
+_NAME_IN_TOPIC = 64
+"""Characters of a command's name that a callback topic begins with."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -111,9 +118,12 @@ def fresh_id() -> str:
 
 
 def callback_topic(command: str) -> str:
-    """Return a topic for one answer, unguessable (128 random bits): whoever knows it can read the answer."""
-    prefix = next((text for name, text in CALLBACK_PREFIXES.items() if name == command), f"{command}-")
-    return prefix + secrets.token_hex(16)
+    """Return a topic for one answer, unguessable (128 random bits): whoever knows it can read the answer.
+
+    A command of any other name goes into it in part: not every road takes every character, or more than 255 bytes.
+    """
+    name = _NOT_IN_TOPICS.sub("-", command)[:_NAME_IN_TOPIC]
+    return CALLBACK_PREFIXES.get(command, f"{name}-") + secrets.token_hex(16)
 
 
 def request_otp(

@@ -233,9 +233,7 @@ class AsyncPublisher:
         """Send an SMS; it is dropped rather than sent when ``lifetime`` seconds have passed."""
 
         def build() -> Message:
-            envelope = self._envelope(receiver, lifetime, id)
-            if is_email(envelope["receiver"]):
-                raise InvalidInput("receiver is a mail address; an SMS needs a number.")
+            envelope = self._envelope(self._number(receiver), lifetime, id)
             return messages.send_sms(message=message, **envelope)
 
         return await self._send_built(Command.SEND_SMS, build)
@@ -278,14 +276,14 @@ class AsyncPublisher:
         """Have the OTP-Pi refuse every message to a number."""
         return await self._send_built(
             Command.BLOCK_MSISDN,
-            lambda: messages.block_msisdn(receiver=self._sender.numbers.wire(receiver), now=self._clock()),
+            lambda: messages.block_msisdn(receiver=self._number(receiver), now=self._clock()),
         )
 
     async def unblock_msisdn(self, *, receiver: str) -> Result:
         """Take a number off the block list."""
         return await self._send_built(
             Command.UNBLOCK_MSISDN,
-            lambda: messages.unblock_msisdn(receiver=self._sender.numbers.wire(receiver), now=self._clock()),
+            lambda: messages.unblock_msisdn(receiver=self._number(receiver), now=self._clock()),
         )
 
     async def get_modem_list(self) -> Result:
@@ -380,6 +378,13 @@ class AsyncPublisher:
             webotp_domain=(general.webotp_domain if webotp_domain is None else webotp_domain) or None,
             app_hash=(general.app_hash if app_hash is None else app_hash) or None,
         )
+
+    def _number(self, receiver: str) -> str:
+        """Return a receiver that has to be a number, as it is sent."""
+        number = self._sender.numbers.wire(receiver)
+        if is_email(number):
+            raise InvalidInput("receiver is a mail address; this needs a number.")
+        return number
 
     def _envelope(self, receiver: str, lifetime: int, message_id: Scalar | None) -> dict[str, Any]:
         return {

@@ -20,6 +20,16 @@ from otp.store import Issued, OtpPolicy, OtpStore, memory_store, redis_store, sq
 _LONGEST_KEEP = 7 * DAY
 """Seconds: what the store allows for remembering expired codes."""
 
+_SETTINGS = {
+    "digits": "otp_digits",
+    "lifetime": "otp_lifetime",
+    "max_lifetime": "otp_max_lifetime",
+    "tries": "otp_tries",
+    "cooldowns": "resend_cooldowns",
+    "windows: codes": "codes_per_hour or codes_per_day",
+}
+"""The settings that numbers of the policy are read from."""
+
 Deliver = Callable[[Issued], Awaitable[Result]]
 """Sends a code and says what became of it."""
 
@@ -47,7 +57,7 @@ def open_store(general: General, rules: Numbers, clock: Callable[[], float]) -> 
     try:
         policy = _policy(general)
     except InvalidInput as error:
-        raise ConfigError(f"the numbers of [GENERAL] do not fit: {error}") from None
+        raise ConfigError(_in_settings(str(error))) from None
     if general.store is StoreKind.MEMORY:
         return memory_store(policy=policy, numbers=rules, clock=clock)
     if general.key_file is None or (general.store is StoreKind.SQLITE and general.cache_dir is None):
@@ -69,6 +79,12 @@ def _policy(general: General) -> OtpPolicy:
         windows=(Window(HOUR, general.codes_per_hour), Window(DAY, general.codes_per_day)),
         keep=min(general.cache_max_age, _LONGEST_KEEP),
     )
+
+
+def _in_settings(error: str) -> str:
+    """Return what is wrong with a policy's number under the name that the settings have for it."""
+    name, _, rest = error.partition(" must ")
+    return f"{_SETTINGS.get(name, name)} of [GENERAL] must {rest}"
 
 
 class Codes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -200,6 +201,13 @@ def test_callback_topics() -> None:
     assert all(topic.startswith("ussd-") and len(topic) == 5 + 32 for topic in topics)
     assert messages.callback_topic("get-modem-list").startswith("modem-list-")
     assert messages.callback_topic("echo").startswith("echo-")
+
+
+@pytest.mark.parametrize("command", ["a b/#+\n\u00e9", "x" * 255])
+def test_callback_topic_of_an_odd_command(command: str) -> None:
+    """Whatever a command is called, its callback topic is one that every road takes."""
+    topic = messages.callback_topic(command)
+    assert re.fullmatch(r"[ax][A-Za-z0-9._-]{1,63}-[0-9a-f]{32}", topic)
 
 
 def test_fresh_ids_differ() -> None:

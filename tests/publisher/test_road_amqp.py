@@ -72,8 +72,10 @@ async def test_unknown_virtual_host(amqp: AmqpRig, make_publisher: MakePublisher
     assert (result.reason, "elsewhere" in result.message) == ("forbidden", True)
 
 
-async def test_callback_queue_is_gone_afterwards(amqp: AmqpRig, make_publisher: MakePublisher) -> None:
-    """The queue for an answer is deleted once the answer is there."""
+async def test_callback_queue_is_gone_afterwards(
+    amqp: AmqpRig, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The queue for an answer is deleted once the answer is there, without a word in the log."""
     topics: list[str] = []
 
     def reply(command: dict[str, str]) -> dict[str, object]:
@@ -85,6 +87,7 @@ async def test_callback_queue_is_gone_afterwards(amqp: AmqpRig, make_publisher: 
         assert (await publisher.get_modem_list()).ok
     with pytest.raises(aio_pika.exceptions.ChannelNotFoundEntity):
         await _declare(amqp, topics[0], passive=True)
+    assert not [record for record in caplog.records if "cancelled by the broker" in record.getMessage()]
 
 
 async def test_connection_lost_while_waiting_for_an_answer(amqp: AmqpRig, make_publisher: MakePublisher) -> None:

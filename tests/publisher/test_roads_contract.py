@@ -140,6 +140,24 @@ async def test_question_is_answered(rig: Rig, make_publisher: MakePublisher) -> 
     assert results[0].data["modem_list"]["1"]["connected"] is True
 
 
+async def test_question_of_an_odd_name_is_answered(rig: Rig, make_publisher: MakePublisher) -> None:
+    """A command may have a name that no topic or queue could have; its answer arrives all the same."""
+    publisher = make_publisher(rig.keywords())
+    async with rig.answering(success):
+        results = [await publisher.request(name, {}, callback=True) for name in ("a b/#+\n\u00e9", "x" * 255)]
+    assert [result.response_code.value for result in results] == ["0000"] * 2
+
+
+async def test_lifetime_longer_than_the_road_can_say(rig: Rig, make_publisher: MakePublisher) -> None:
+    """A lifetime above what a broker can count is sent as it is; the broker's own limit is as long as it can be."""
+    publisher = make_publisher(rig.keywords())
+    async with rig.receiving() as inbox:
+        for lifetime in (2**31, 10**300):
+            result = await publisher.send_sms(receiver=NUMBER, message="hello", lifetime=lifetime)
+            data = json.loads(await arrived(inbox))["data"]
+            assert (result.response_code.value, data["expiration"] - data["date_time"]) == ("0000", lifetime)
+
+
 async def test_question_without_answer(broker_rig: Rig, make_publisher: MakePublisher) -> None:
     """A question nobody answers ends within its timeout, as 1102 ``no_answer``."""
     publisher = make_publisher(broker_rig.keywords(callback_timeout="500ms"))

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, DeliveryMode
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue, DeliveryMode
 from aiormq import exceptions
 
 from otp.publisher.errors import ConfigError, RoadError
@@ -28,6 +28,9 @@ _HEARTBEAT = 20
 
 _LONGEST_NAME = 255
 """Bytes of a routing key (AMQP 0-9-1, short string)."""
+
+_LONGEST_LIFE = (2**32 - 1) // 1000
+"""Seconds that a message may wait in RabbitMQ at most, which counts milliseconds; 49 days."""
 
 _LOST = (exceptions.AMQPError, exceptions.ChannelInvalidStateError, OSError, RuntimeError)
 
@@ -58,7 +61,7 @@ class AmqpRoad:
             payload,
             content_type="application/json",
             delivery_mode=DeliveryMode.PERSISTENT,
-            expiration=lifetime,
+            expiration=None if lifetime is None else min(lifetime, _LONGEST_LIFE),
         )
         async with self._kept.use() as link, self._failures():
             consumers = await link.consumers()
@@ -82,12 +85,11 @@ class AmqpRoad:
                 async def arrive(message: AbstractIncomingMessage) -> None:
                     first.arrive(message.body)
 
-                await queue.consume(arrive, no_ack=True)
+                consumer = await queue.consume(arrive, no_ack=True)
             try:
                 yield first.wait
             finally:
-                await quietly(queue.delete(if_unused=False, if_empty=False))
-                await quietly(channel.close())
+                await quietly(_put_away(channel, queue, consumer))
 
     async def check(self) -> str:
         """Connect and look the queue up; nothing is declared."""
@@ -135,7 +137,7 @@ class AmqpRoad:
             text = f"{self._server} does not allow this account to use queue {self._settings.topic}."
             raise RoadError("forbidden", text) from None
         except exceptions.ChannelPreconditionFailed:
-            text = f"{self._server} has the callback queue already, declared in another way."
+            text = f"{self._server} has this queue already, declared in another way."
             raise RoadError("rejected", text) from None
         except exceptions.PublishError:
             text = f"{self._server} returned the message: queue {self._settings.topic} has just gone."
@@ -221,6 +223,13 @@ def _refused_virtual_host(error: Exception) -> bool:
     """
     opening = isinstance(error, exceptions.InvalidFrameError) and "Connection.OpenOk" in str(error)
     return opening or isinstance(error, exceptions.ConnectionClosed)
+
+
+async def _put_away(channel: AbstractChannel, queue: AbstractQueue, consumer: str) -> None:
+    """Delete a queue of our own; without a consumer, since the library warns of one that loses its queue."""
+    await queue.cancel(consumer)
+    await queue.delete(if_unused=False, if_empty=False)
+    await channel.close()
 
 
 def _note(consumers: int | None) -> str:

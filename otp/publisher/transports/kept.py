@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from otp.publisher.errors import RoadError
 from otp.publisher.transports.base import CLEAN_UP
 
 IDLE = 5.0
@@ -114,5 +113,5 @@ async def quietly(cleaning: Awaitable[object]) -> None:
     try:
         async with asyncio.timeout(CLEAN_UP):
             await cleaning
-    except (Exception, RoadError):  # noqa: BLE001 - the server may be gone, which is often why we are here
+    except Exception:  # noqa: BLE001 - the server may be gone, which is often why we are here
         return

@@ -34,6 +34,9 @@ _PREFIX = 14
 """Characters of a client id that are ours to choose: with a dash and 8 random ones it has the 23 that every
 broker has to accept (MQTT 3.1.1, 3.1.3.1)."""
 
+_LONGEST_LIFE = 2**32 - 1
+"""Seconds that a message expiry interval can say (MQTT 5, 3.3.2.3.3); 136 years."""
+
 _NO_SUBSCRIBERS = 16
 _FAILURE = 128
 _VERSION_REFUSED = 132
@@ -199,7 +202,7 @@ class _Session:
         if self.version is MQTTProtocolVersion.MQTTv5:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             if lifetime is not None:
-                properties.MessageExpiryInterval = lifetime
+                properties.MessageExpiryInterval = min(lifetime, _LONGEST_LIFE)
         sent = self._client.publish(topic, payload, qos=qos, properties=properties)
         return await self._acknowledged(sent.rc, sent.mid)
 

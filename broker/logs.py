@@ -99,6 +99,17 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+class LogFile(logging.handlers.WatchedFileHandler):
+    """A log file that may be moved away, and whose folder may go: what cannot be written there goes to stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record; the relay goes on whatever happens to its log."""
+        try:
+            super().emit(record)
+        except OSError:
+            print(self.format(record), file=sys.stderr)  # noqa: T201 - there is no other place left
+
+
 def configure(
     kind: Literal["text", "json"], level: str, file: str = ""
 ) -> logging.handlers.WatchedFileHandler | logging.StreamHandler[Any]:
@@ -116,7 +127,7 @@ def configure(
         OSError: the file cannot be opened.
     """
     handler: logging.handlers.WatchedFileHandler | logging.StreamHandler[Any]
-    handler = logging.handlers.WatchedFileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
+    handler = LogFile(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if kind == "json" else TextFormatter())
     logger = logging.getLogger(ROOT)
     for old in logger.handlers[:]:

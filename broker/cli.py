@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import os
 import resource
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -171,8 +172,17 @@ def pub(
     timeout: Annotated[float, typer.Option(help="Seconds for connecting and for the answer.")] = 10.0,
 ) -> None:
     """Publish, and return once the broker has handed the message on. Exit code 1: it did not."""
-    messages = [text] if text != "-" else [sys.stdin.read()] if whole else (line.rstrip("\r\n") for line in sys.stdin)
-    _client(publish(url, messages, timeout))
+    _client(publish(url, _messages(text, whole), timeout))
+
+
+def _messages(text: str, whole: bool) -> Iterator[str]:
+    if text != "-":
+        yield os.fsencode(text).decode()
+    elif whole:
+        yield sys.stdin.buffer.read().decode()
+    else:
+        for line in sys.stdin.buffer:
+            yield line.rstrip(b"\r\n").decode()
 
 
 @app.command()
@@ -203,6 +213,8 @@ def _client(job: Coroutine[Any, Any, Any]) -> None:
         asyncio.run(job)
     except ClientError as error:
         raise _fail(str(error), FAILED) from None
+    except UnicodeError:
+        raise _fail("a message is not UTF-8 text; only the ones before it were published", FAILED) from None
 
 
 def main() -> None:

@@ -59,9 +59,11 @@ async def _serve(settings: Settings, reload_settings: Callable[[], Settings], ha
     broker = WSMessageBroker(
         settings, inherited=inherited_sockets(), notifier=Notifier(), reload_settings=reload_settings
     )
+    started, stop, hurry = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    # First of all: who hears that the broker is ready may send a signal at once.
+    _on_signals(loop, broker, handler, started, stop, hurry)
     await broker.start()
-    stop, hurry = asyncio.Event(), asyncio.Event()
-    _on_signals(loop, broker, handler, stop, hurry)
+    started.set()
     await stop.wait()
     draining = loop.create_task(broker.drain())
     hurried = loop.create_task(hurry.wait())
@@ -78,16 +80,21 @@ def _on_signals(
     loop: asyncio.AbstractEventLoop,
     broker: WSMessageBroker,
     handler: logging.Handler,
+    started: asyncio.Event,
     stop: asyncio.Event,
     hurry: asyncio.Event,
 ) -> None:
-    reloads: set[asyncio.Task[bool]] = set()
+    reloads: set[asyncio.Task[None]] = set()
 
     def on_stop() -> None:
         (hurry if stop.is_set() else stop).set()
 
+    async def reload() -> None:
+        await started.wait()
+        await broker.reload()
+
     def on_reload() -> None:
-        task = loop.create_task(broker.reload())
+        task = loop.create_task(reload())
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from broker.frames import BINARY, PONG, TEXT, server_frame
-from broker.topics import Topic, Topics
+from broker.topics import ALONE_AFTER, CROWD_MEMORY, Topic, Topics
 
 NAMES = st.sampled_from(("", "sms", "Sms", "sms/1", "é"))
 
@@ -51,7 +51,8 @@ class FanOut(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.due: list[object] = []
-        self.topics = Topics(self.schedule, lambda: 0.0)
+        self.now = 0.0
+        self.topics = Topics(self.schedule, lambda: self.now)
         self.model: defaultdict[str, set[Member]] = defaultdict(set)
         self.turn: list[tuple[str, Member | None, bytes]] = []
         """What was published since the last flush: topic, sender, frame."""
@@ -64,6 +65,24 @@ class FanOut(RuleBasedStateMachine):
     def schedule(self, flush: object) -> None:
         """Take the place of the loop's `call_soon`."""
         self.due.append(flush)
+
+    def published(self, name: str, sender: Member | None, frames: list[bytes]) -> None:
+        """Expect messages with the flush that is due; without one they went out at once."""
+        self.turn += [(name, sender, frame) for frame in frames]
+        if not self.due:
+            self.expect_turn()
+
+    def expect_turn(self) -> None:
+        """Expect what was published and not yet fanned out: whoever is on a topic now gets it, less its own."""
+        for name, sender, frame in self.turn:
+            self.received += 1
+            for member in self.model[name] - {sender}:
+                if member.live or member.accepts:
+                    self.expected[member] += frame
+                    self.delivered += 1
+        for member, frame in self.answers:
+            self.expected[member] += frame
+        self.turn, self.answers = [], []
 
     @rule(target=members, name=NAMES, live=st.booleans(), accepts=st.booleans())
     def join(self, name: str, live: bool, accepts: bool) -> Member:
@@ -91,7 +110,7 @@ class FanOut(RuleBasedStateMachine):
         """Send messages as one read of one sender."""
         frames = [server_frame(TEXT, b"%d" % member.number + payload.hex().encode()) for payload in payloads]
         self.topics.publish(member.topic, member, [(member, TEXT, frame) for frame in frames])
-        self.turn += [(member.topic.name, member, frame) for frame in frames]
+        self.published(member.topic.name, member, frames)
 
     @rule(name=NAMES, payload=st.binary(max_size=3))
     def publish_from_outside(self, name: str, payload: bytes) -> None:
@@ -100,7 +119,7 @@ class FanOut(RuleBasedStateMachine):
         exists = name in self.topics.by_name
         assert self.topics.publish_to(name, [(None, BINARY, frame)]) == len(self.model[name])
         if exists:
-            self.turn.append((name, None, frame))
+            self.published(name, None, [frame])
         else:
             self.received += 1
 
@@ -114,20 +133,17 @@ class FanOut(RuleBasedStateMachine):
         else:
             self.expected[member] += frame
 
+    @rule(seconds=st.sampled_from((0.0, 1e-5, 1e-3, 2.0)))
+    def wait(self, seconds: float) -> None:
+        """Let time pass: what comes alone after a pause may go out at once."""
+        self.now += seconds
+
     @rule()
     def end_turn(self) -> None:
-        """Flush: whoever is on a topic now gets what was published there in this turn, less its own."""
+        """Flush."""
         flushes, self.due = self.due, []
         assert len(flushes) == bool(self.turn), "one flush a turn, and none without messages"
-        for name, sender, frame in self.turn:
-            self.received += 1
-            for member in self.model[name] - {sender}:
-                if member.live or member.accepts:
-                    self.expected[member] += frame
-                    self.delivered += 1
-        for member, frame in self.answers:
-            self.expected[member] += frame
-        self.turn, self.answers = [], []
+        self.expect_turn()
         if flushes:
             self.topics.flush()
 

@@ -17,7 +17,7 @@ _SOURCES = 32
 _AT_ONCE = 64
 _ANSWER_SECONDS = 20.0
 # Some brokers send nothing to a client in its first moments; a measurement begins after them.
-SETTLE_SECONDS = 0.3
+SETTLE_SECONDS = 0.2
 
 
 def source_address(number: int) -> str:

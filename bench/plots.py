@@ -119,6 +119,7 @@ def _bars(rows: Rows) -> Any:
         panel.invert_yaxis()
         panel.set_xscale("log")
         panel.set_xlim(min(values) / 2, max(values) * 5)
+        panel.tick_params(axis="x", which="minor", labelbottom=False)
         panel.grid(visible=False, axis="y")
         many = "" if shape.subscribers == 1 else "s"
         panel.set_title(f"{shape.subscribers:,} subscriber{many}, {shape.name.split(', ', 1)[1]}", fontsize=9)
@@ -177,7 +178,7 @@ def _subscribers(rows: Rows) -> Any:
         panel.set_title(title, fontsize=10)
         panel.set_xlabel("subscribers")
         panel.set_ylabel("broker CPU per delivery, µs")
-        _plain_numbers(panel, [1, 10, 100, 1000, 9000] if _of(rows, Shape(9000, 64)) else [1, 10, 100, 1000])
+        _plain_numbers(panel, [1, 10, 100, 1000, 9000] if _of(rows, Shape(9000, 16)) else [1, 10, 100, 1000])
     _legend(figure, panels[0])
     return figure
 

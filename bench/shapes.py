@@ -90,7 +90,7 @@ _FEW = Shape(10, 256)
 
 GROUPS: dict[str, tuple[Shape, ...]] = {
     "base": BASE,
-    "subscribers": (Shape(9000, 64), Shape(10, 1), Shape(1000, 1), Shape(9000, 1)),
+    "subscribers": (Shape(9000, 16), Shape(10, 1), Shape(1000, 1), Shape(9000, 1)),
     "sizes": (Shape(10, 256, 32), _FEW, Shape(10, 256, 1024), Shape(10, 256, 16384)),
     "kinds": (
         _FEW,

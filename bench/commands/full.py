@@ -1,4 +1,4 @@
-"""`full`: every dimension by itself, then memory, handshakes, passwords, restart, floods and the path.
+"""`full`: memory, handshakes, passwords, restart, floods and the path, then every dimension of the fan-out.
 
 One dimension varies at a time from the standard shapes, never the product of all.
 """
@@ -32,7 +32,7 @@ class Full:
     def __init__(self, context: Context, pace: Pace) -> None:
         self.context = context
         self.skipped: dict[str, str] = {}
-        self.parts: dict[str, Measurement] = {"fanout": Fanout(context, shapes_of(",".join(GROUPS)), pace)}
+        self.parts: dict[str, Measurement] = {}
         self._add("memory", memory.unfit, lambda part: memory.Memory(part, memory.CONNECTIONS, pace.rounds // 3 or 1))
         self._add(
             "connections", connections.unfit, lambda part: connections.Connections(part, connections.COLD_CLIENTS)
@@ -41,9 +41,14 @@ class Full:
         self._add("restart", restart.unfit, lambda part: restart.Restarts(part, restart.CLIENTS))
         self._add("latency", latency.unfit, lambda part: latency.Latency(part, FLOODS))
         self._add("path", path.unfit, path.Walks)
+        shapes = shapes_of(",".join(GROUPS))
+        # The longest part comes last, and leads its time left by itself.
+        self.parts["fanout"] = Fanout(context, shapes, pace)
         self.remaining = Remaining(self.estimate())
         self.seconds: dict[str, float] = {}
         """How long each part took."""
+        self.failures: dict[str, str] = {}
+        """What ended a part before its end."""
 
     def _add(self, name: str, part_unfit: Callable[[Peer], str | None], make: Callable[[Context], Measurement]) -> None:
         """Prepare a part with those peers that are fit for it."""
@@ -61,21 +66,35 @@ class Full:
         return sum(part.estimate() for part in self.parts.values())
 
     def measure_all(self) -> None:
-        """Take every part, and say before each how long the rest will take."""
+        """Take every part, and say before each how long the rest will take.
+
+        Raises:
+            BenchError: A part failed; the others were taken all the same.
+        """
         progress(f"about {self.estimate() / 60:.0f} minutes for {', '.join(self.parts)}")
         for name, part in self.parts.items():
             progress(f"--- {name} ({self.remaining.text() or 'first of all'}) ---")
             began = time.monotonic()
             try:
                 part.measure_all()
+            except (BenchError, OSError) as error:
+                self.failures[name] = str(error) or type(error).__name__
+                progress(f"{name} failed: {self.failures[name]}")
             finally:
                 self.seconds[name] = time.monotonic() - began
             self.remaining.done(part.estimate())
+        if self.failures:
+            raise BenchError("; ".join(f"{name}: {reason}" for name, reason in self.failures.items()))
 
     def document(self) -> dict[str, Any]:
         """Return every part's figures for the JSON file."""
         parts = {name: self.parts[name].document() for name in self.seconds}
-        return {"parts": parts, "part_seconds": self.seconds, "parts_skipped": self.skipped}
+        return {
+            "parts": parts,
+            "part_seconds": self.seconds,
+            "parts_skipped": self.skipped,
+            "parts_failed": self.failures,
+        }
 
     def tables(self) -> list[Table]:
         """Return the tables of all parts."""

@@ -11,13 +11,15 @@ from bench import cli, plots
 from bench.budget import BenchError
 from bench.commands import fanout
 from bench.commands.fanout import Fanout
+from bench.commands.full import Full
 from bench.context import Context
 from bench.load import RunResult
 from bench.machine import choose_cores, machine_facts
 from bench.page import blocks, markdown, refreshed
 from bench.remaining import Remaining
+from bench.report import Table
 from bench.runs import Pace
-from bench.selection import Selection
+from bench.selection import Selection, select
 from bench.shapes import GROUPS, Shape, shapes_of
 from bench.summary import Run
 
@@ -157,3 +159,36 @@ def test_no_command_is_the_standard_one(capsys: pytest.CaptureFixture[str]) -> N
     """`python -m bench --peers X` measures the standard shapes."""
     assert cli.main(["--peers", "nobody"]) == 1
     assert "unknown peer 'nobody'" in capsys.readouterr().err
+
+
+class Failing:
+    """A part that fails, or one that does not."""
+
+    def __init__(self, error: str = "") -> None:
+        self.error = error
+
+    def estimate(self) -> float:
+        return 1.0
+
+    def measure_all(self) -> None:
+        if self.error:
+            raise BenchError(self.error)
+
+    def document(self) -> dict[str, Any]:
+        return {"error": self.error}
+
+    def tables(self) -> list[Table]:
+        return [Table.of(self.error or "fine", ("a", "b"), [("1", "2")])]
+
+
+def test_full_goes_on_after_a_part_that_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    """One part's failure is told at the end, and the others are measured all the same."""
+    measured = Full(Context(select(["websockets"]), choose_cores(), quick=True), Pace(1, 1, 0.1))
+    assert set(measured.parts) == {"memory", "connections", "restart", "latency", "fanout"}
+    assert "auth" in measured.skipped
+    measured.parts = {"memory": Failing("no memory"), "fanout": Failing()}
+    with pytest.raises(BenchError, match="memory: no memory"):
+        measured.measure_all()
+    assert set(measured.document()["parts"]) == {"memory", "fanout"}
+    assert [table.title for table in measured.tables()] == ["no memory", "fine"]
+    assert "memory failed: no memory" in capsys.readouterr().err

@@ -4,12 +4,14 @@
     a sends 1 2, b sends 3      [(a,1) (a,2) (b,3)]           a gets 3, b gets 1 2, all others 1 2 3
 
 Messages that arrive in one turn become one write per subscriber instead of one per message and subscriber; an idle
-broker adds no delay, since the flush runs before the loop waits again. Order holds per sender and topic.
+broker adds no delay, since the flush runs before the loop waits again, and a message that comes alone goes out at once.
+Order holds per sender and topic.
 
 Rules: the topic never looks into a message; a subscriber that is not `live` gets `hold` instead of a write and decides
 itself; nobody is awaited. No asyncio here: the loop's `call_soon` and a clock are handed in.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
@@ -18,6 +20,12 @@ from broker.frames import Entry
 
 READERS_PATIENCE: Final = 1.0
 """Seconds for which senders wait while every reader of their topic is behind and none catches up."""
+ALONE_AFTER: Final = 20e-6
+"""Seconds without a message after which the next is taken to be alone in its turn. Two of a turn are 5 to 15 us apart,
+a sender that waits for an answer needs 30 us and more."""
+CROWD_MEMORY: Final = 1.0
+"""Seconds for which batches are collected after a turn with several senders: taken alone, the first of each turn would
+cost one more write per subscriber."""
 RATE_SPAN: Final = 1.0
 """Seconds over which a topic's rates are taken."""
 
@@ -176,6 +184,10 @@ class Topics:
         self.stalled: set[Topic] = set()
         """Topics with senders that wait for a reader."""
         self.began = 0.0
+        self.publishes = 0
+        """Calls of `publish` for the batch that is due."""
+        self.alone_from = 0.0
+        """From when on a single message need not wait for others of its turn."""
         self.received = 0
         self.delivered = 0
         self.sent_bytes = 0
@@ -210,7 +222,7 @@ class Topics:
             del self.by_name[topic.name]
 
     def publish(self, topic: Topic, origin: object, entries: list[Entry]) -> None:
-        """Add messages of one sender to this turn's batch.
+        """Add messages of one sender to this turn's batch; one that comes alone goes out at once.
 
         Args:
             topic: where to.
@@ -222,9 +234,27 @@ class Topics:
         else:
             if not self.pending:
                 self.began = self.clock()
+                if self.began >= self.alone_from and len(entries) == 1:
+                    self._relay_alone(topic, entries)
+                    return
                 self.schedule(self.flush)
             self.pending.append(topic)
         topic.batch += entries
+        self.publishes += 1
+
+    def _relay_alone(self, topic: Topic, entries: list[Entry]) -> None:
+        """Fan out without waiting for the end of the turn, which costs 5 of the 25 us of a message on its own."""
+        self.alone_from = math.inf  # whoever publishes meanwhile is not alone
+        topic.batch = entries
+        self._fan_out(topic)
+        self._end_flush()
+
+    def _end_flush(self) -> None:
+        """Note how long it took, and whether the next message may go alone."""
+        now = self.clock()
+        self.alone_from = now + (CROWD_MEMORY if self.publishes > 1 else ALONE_AFTER)
+        self.publishes = 0
+        self.observe(now - self.began)
 
     def publish_to(self, name: str, entries: list[Entry]) -> int:
         """Publish from outside, as nobody's connection; return how many subscribers the topic has now."""
@@ -263,7 +293,7 @@ class Topics:
         answers, self.answers = self.answers, []
         for send, data in answers:
             send(data)
-        self.observe(self.clock() - self.began)
+        self._end_flush()
 
     def _fan_out(self, topic: Topic) -> None:
         batch, mixed = topic.batch, topic.mixed

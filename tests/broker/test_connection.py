@@ -636,12 +636,24 @@ def test_pong_leaves_behind_what_arrived_before_the_ping(house: MakeHouse) -> No
     """A pong means: everything before your ping was fanned out."""
     here = house()
     alice, bob = exchange(here)
-    bob.send(said("before"))
+    bob.send(said("before") + said("it"))
     alice.send(said("mine") + client_frame(PING, b"p"))
     assert alice.take() == b""
     here.loop.run()
-    assert alice.take() == heard("before") + server_frame(PONG, b"p")
+    assert alice.take() == heard("before") + heard("it") + server_frame(PONG, b"p")
     assert bob.take() == heard("mine")
+
+
+def test_message_that_comes_alone_goes_out_at_once(house: MakeHouse) -> None:
+    """Nothing else is in its turn to wait for; the next one of the same moment waits for the turn's end."""
+    here = house()
+    alice, bob = exchange(here)
+    bob.send(said("alone"))
+    assert alice.take() == heard("alone")
+    bob.send(said("second"))
+    assert alice.take() == b""
+    here.loop.run()
+    assert alice.take() == heard("second")
 
 
 def test_close_reply_leaves_behind_the_messages_before_it(house: MakeHouse) -> None:

@@ -1,8 +1,9 @@
 """Fixtures of the wire tests: raw connections that end with their test, and both event loops."""
 
 import asyncio
-import contextlib
+import time
 from collections.abc import Awaitable, Callable, Iterator
+from importlib.util import find_spec
 from typing import Protocol
 
 import pytest
@@ -17,6 +18,11 @@ settings.register_profile("thorough", settings.get_profile("patient"), max_examp
 settings.load_profile("patient")
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+Advance = Callable[[WSMessageBroker, float], None]
+
+
+BROKERS_LOOP = "asyncio" if find_spec("uvloop") is None else "uvloop"
+"""The loop that the command `wsbroker` takes here, for what is too slow to run twice."""
 
 
 class Dial(Protocol):
@@ -36,7 +42,7 @@ class Knock(Protocol):
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, LoopFactory]:
     """Run every test here on both event loops, unless its marker names one."""
     factories: dict[str, LoopFactory] = {"asyncio": asyncio.SelectorEventLoop}
-    with contextlib.suppress(ImportError):  # no wheel for this platform: the broker runs on asyncio's loop there
+    if find_spec("uvloop") is not None:  # there is no wheel of it for every platform
         import uvloop
 
         factories["uvloop"] = uvloop.new_event_loop
@@ -78,3 +84,17 @@ def dial(knock: Knock) -> Dial:
         return wire
 
     return connect
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Advance:
+    """Move a broker's clock forward by so many seconds; what is due then happens with its next tick."""
+    ahead = 0.0
+
+    def advance(broker: WSMessageBroker, seconds: float) -> None:
+        nonlocal ahead
+        ahead += seconds
+        monkeypatch.setattr(broker.core, "clock", lambda: time.monotonic() + ahead)
+        broker.core.auth.clock = broker.core.clock
+
+    return advance

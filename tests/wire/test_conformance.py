@@ -12,7 +12,7 @@ from tests.conftest import MakeBroker
 from tests.wire import autobahn, autobahn_bulk, autobahn_text
 from tests.wire.autobahn import Case
 from tests.wire.autobahn_bulk import MIB, Bulk
-from tests.wire.conftest import Dial
+from tests.wire.conftest import BROKERS_LOOP, Dial
 from tests.wire.raw import PATIENCE, Frame, Wire, client_frame, text
 
 END = text("the case is over")
@@ -66,7 +66,7 @@ async def test_conformance_of_a_case(case: Case, make_broker: MakeBroker, dial: 
     assert answers in allowed
 
 
-@pytest.mark.asyncio(loop_factories=["uvloop"])
+@pytest.mark.asyncio(loop_factories=[BROKERS_LOOP])
 @pytest.mark.parametrize("case", autobahn_bulk.CASES, ids=lambda case: case.number)
 async def test_conformance_in_bulk(case: Bulk, make_broker: MakeBroker, dial: Dial) -> None:
     """Each Autobahn case of section 9 comes back whole, however large, chopped or fragmented it is."""

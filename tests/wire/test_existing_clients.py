@@ -3,7 +3,6 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from broker.deadlines import RESOLUTION
 from broker.frames import BINARY, CLOSE, PING, PONG, TEXT
 from broker.settings import Settings
 from tests.conftest import MakeBroker, stored, until
-from tests.wire.conftest import Dial, Knock
+from tests.wire.conftest import Advance, Dial, Knock
 from tests.wire.family import (
     PHP_PONG,
     READ_SIZE,
@@ -26,22 +25,7 @@ from tests.wire.family import (
 )
 from tests.wire.raw import CONTINUATION, Frame, Wire, basic, binary, client_frame, close_payload, pong, text
 
-Advance = Callable[[WSMessageBroker, float], None]
 SMS = php_json("send-message", {"receiver": "+62812/34", "message": "Kode: 123456 € é 😀", "expiration": "1"})
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Advance:
-    """Move a broker's clock forward by so many seconds; what is due then happens with its next tick."""
-    ahead = 0.0
-
-    def advance(broker: WSMessageBroker, seconds: float) -> None:
-        nonlocal ahead
-        ahead += seconds
-        monkeypatch.setattr(broker.core, "clock", lambda: time.monotonic() + ahead)
-        broker.core.auth.clock = broker.core.clock
-
-    return advance
 
 
 # -- from the publisher to the subscriber

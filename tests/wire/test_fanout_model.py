@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from broker.frames import BINARY, PONG, TEXT, server_frame
-from broker.topics import ALONE_AFTER, CROWD_MEMORY, Topic, Topics
+from broker.topics import Topic, Topics
 
 NAMES = st.sampled_from(("", "sms", "Sms", "sms/1", "é"))
 

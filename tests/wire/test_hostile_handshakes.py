@@ -11,7 +11,7 @@ from broker.errors import UNAUTHORIZED, Refused
 from broker.frames import TEXT
 from broker.handshake import Handshake
 from tests.conftest import MakeBroker, until
-from tests.wire.conftest import Dial, Knock
+from tests.wire.conftest import Advance, Dial, Knock
 from tests.wire.hostile import GOOD, Turned, turned, welcome
 from tests.wire.raw import Wire, basic, client_frame, parse_response, text, upgrade_request
 
@@ -225,6 +225,27 @@ async def test_refusal_of_a_huge_head_stays_readable(make_broker: MakeBroker, kn
         response = await wire.response()
         assert (response.status, response.token) == (431, "header_too_large")
         wire.close()
+    await until(lambda: broker.core.census.open == 0)
+
+
+@pytest.mark.parametrize("last_word", ["refusal", "Close"])
+async def test_client_that_does_not_hang_up_is_cut(
+    last_word: str, make_broker: MakeBroker, knock: Knock, clock: Advance
+) -> None:
+    """Once our last word is out, the other side has its time to end TCP, and no more: no descriptor lingers."""
+    broker = await make_broker()
+    wire = await knock(broker)
+    if last_word == "refusal":
+        await wire.send(GOOD.replace(b"GET", b"PUT"))
+        assert (await wire.response()).status == 405
+    else:
+        await wire.upgrade(GOOD)
+        await wire.say_goodbye()
+    assert broker.core.census.open == 1
+    clock(broker, 1.0)
+    await wire.send(b"still here")
+    assert broker.core.census.open == 1
+    clock(broker, broker.settings.close_timeout)
     await until(lambda: broker.core.census.open == 0)
 
 

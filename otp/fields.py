@@ -105,6 +105,15 @@ def whole_as_text(value: object, field: str) -> object:
     return str(value)
 
 
+def otp(value: object) -> str | int:
+    """Check what somebody typed as a code and return it unchanged: text, or a number, whose leading zeros are lost."""
+    if isinstance(value, str):
+        return value
+    if not is_whole(value):
+        raise InvalidInput(f"otp must be text, not {name_of_type(value)}.")
+    return value  # type: ignore[return-value]  # is_whole() let only int through
+
+
 def reference(value: object) -> str:
     """Return the text of a reference: ``1629685778`` and ``"1629685778"`` name the same transaction."""
     return text(whole_as_text(value, "reference"), "reference", limit=MAX_FIELD)

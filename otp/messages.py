@@ -151,12 +151,22 @@ def request_otp(
 
 
 def verify_otp(
-    *, receiver: str, otp: Scalar, reference: Scalar, now: float, params: Sequence[Scalar | None] = ()
+    *,
+    receiver: str,
+    otp: Scalar,
+    reference: Scalar,
+    now: float,
+    params: Sequence[Scalar | None] = (),
+    digits: int = 6,
 ) -> Message:
-    """Ask the receiving end whether a code is the one it sent. The code leaves as text."""
-    if not isinstance(otp, str) and not fields.is_whole(otp):
-        raise InvalidInput(f"otp must be text, not {fields.name_of_type(otp)}.")
-    data = _times(now) | {"receiver": fields.receiver(receiver), "otp": str(otp)}
+    """Ask the receiving end whether a code is the one it sent.
+
+    The code leaves as text, which is what older receivers compare; a number gets its lost leading zeros back, so that
+    it has ``digits`` digits.
+    """
+    typed = fields.otp(otp)
+    text = typed if isinstance(typed, str) else str(fields.whole_as_text(typed, "otp")).zfill(digits)
+    data = _times(now) | {"receiver": fields.receiver(receiver), "otp": text}
     return Message(Command.VERIFY_OTP, data | _reference(reference) | _parameters(params))
 
 

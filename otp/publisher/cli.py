@@ -19,7 +19,7 @@ from otp.errors import OtpError
 from otp.publisher.check import findings
 from otp.publisher.client import DEFAULT_LIFETIME, AsyncPublisher
 from otp.publisher.config import CONFIG_VARIABLE
-from otp.publisher.errors import ConfigError
+from otp.publisher.transports import tls
 from otp.results import Result
 
 FAILED = 1
@@ -357,11 +357,7 @@ def _server_tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | 
     if certificate is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        why = "not PEM, or key and certificate do not belong together" if isinstance(error, ssl.SSLError) else error
-        raise ConfigError(f"tls_certificate {certificate}: {why}") from None
+    tls.show(context, certificate, key)
     return context
 
 

@@ -171,6 +171,7 @@ class AsyncPublisher:
                     reference=reference,
                     now=self._clock(),
                     params=params,
+                    digits=self.settings.general.otp_digits,
                 )
                 return await self._sender.ask(question)
             code = await self.codes.verify(receiver=receiver, otp=otp, reference=reference, params=params)

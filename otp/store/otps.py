@@ -28,7 +28,6 @@ from otp.codes import ResponseCode
 from otp.errors import (
     DuplicateReference,
     ExpiredCode,
-    InvalidInput,
     OtpError,
     RateLimited,
     StoreError,
@@ -162,12 +161,11 @@ class OtpStore:
             StoreError: The store cannot be reached.
         """
         name, _, bound = self._read(receiver, reference, params)
-        if not isinstance(otp, str) and not fields.is_whole(otp):
-            raise InvalidInput(f"otp must be text, not {fields.name_of_type(otp)}.")
+        typed = fields.otp(otp)
         record = self._backend.charge(name, self._clock())
         if isinstance(record, Gone):
             return ResponseCode.EXPIRED if record is Gone.EXPIRED else ResponseCode.INVALID_OTP
-        tried = self._key.mac(bound, typed_code(otp, record.digits))
+        tried = self._key.mac(bound, typed_code(typed, record.digits))
         if same(tried, record.mac) and self._backend.consume(name, record.nonce):
             return ResponseCode.SUCCESS
         return ResponseCode.INVALID_OTP

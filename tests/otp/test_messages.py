@@ -174,7 +174,21 @@ def test_missing_parameters_are_empty() -> None:
     """Without parameters all four are there, empty."""
     data = dict(pairs(messages.verify_otp(receiver=NUMBER, otp=12, reference="r", now=NOW)))
     assert [data[f"param{number}"] for number in range(1, 5)] == ["", "", "", ""]
-    assert data["otp"] == "12"
+
+
+@pytest.mark.parametrize(
+    ("otp_value", "digits", "text"), [(12, 6, "000012"), ("12", 6, "12"), (12, 4, "0012"), (0, 6, "0" * 6)]
+)
+def test_verify_otp_of_a_number(otp_value: Any, digits: int, text: str) -> None:
+    """A code leaves as text; a number gets its lost leading zeros back, a text stays as it was typed."""
+    message = messages.verify_otp(receiver=NUMBER, otp=otp_value, reference="r", now=NOW, digits=digits)
+    assert dict(pairs(message))["otp"] == text
+
+
+def test_verify_otp_of_an_endless_number() -> None:
+    """A number that Python refuses to print is refused in words."""
+    with pytest.raises(InvalidInput, match="otp is a number of more than 40 digits"):
+        messages.verify_otp(receiver=NUMBER, otp=10**5000, reference="r", now=NOW)
 
 
 def test_callback_order() -> None:

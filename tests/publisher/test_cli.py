@@ -261,7 +261,7 @@ def test_serve(served: tuple[str, "subprocess.Popen[str]"]) -> None:
     ("arguments", "message"),
     [
         (("--password-file", "missing"), "there is no such file"),
-        (("--tls-certificate", "missing.pem"), "missing.pem"),
+        (("--tls-certificate", "missing.pem"), "missing.pem: No such file or directory."),
     ],
 )
 def test_serve_that_cannot_start(arguments: tuple[str, ...], message: str, run: Run, config: Path) -> None:

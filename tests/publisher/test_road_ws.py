@@ -35,6 +35,7 @@ def ws(broker: BrokerServer, certificates: Certificates) -> WsRig:
         ("", "sms", "/?topic=sms"),
         ("/ws/?a=1", "sms", "/ws/?a=1&topic=sms"),
         ("/ws?topic=old&a=1", "sms", "/ws?topic=sms&a=1"),
+        ("/my \u00e9?a=\u00e9%20/b", "sms", "/my%20%C3%A9?a=%C3%A9%20/b&topic=sms"),
         ("/ws?a=1&topic=x&b=2&topic=y", "sms", "/ws?a=1&topic=sms&b=2"),
         ("/ws?flag", "sms", "/ws?flag&topic=sms"),
         ("/ws?", "sms", "/ws?topic=sms"),

@@ -1,6 +1,7 @@
 """Make the TLS context of a road from its settings. The server's certificate is verified, always."""
 
 import ssl
+from pathlib import Path
 
 from otp.publisher.errors import ConfigError
 from otp.publisher.settings import Road
@@ -18,11 +19,20 @@ def context(settings: Road) -> ssl.SSLContext:
         raise ConfigError(f"tls_ca {settings.tls_ca}: {_why(error)}.") from None
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     if settings.tls_certificate:
-        try:
-            made.load_cert_chain(settings.tls_certificate, settings.tls_key or None, password=_no_password)
-        except (OSError, ssl.SSLError, ValueError) as error:
-            raise ConfigError(f"tls_certificate {settings.tls_certificate}: {_why(error)}.") from None
+        show(made, settings.tls_certificate, settings.tls_key)
     return made
+
+
+def show(made: ssl.SSLContext, certificate: str | Path, key: str | Path | None) -> None:
+    """Have a context show a certificate; its key may be in another file.
+
+    Raises:
+        ConfigError: A file cannot be read or is not what it should be.
+    """
+    try:
+        made.load_cert_chain(certificate, key or None, password=_no_password)
+    except (OSError, ssl.SSLError, ValueError) as error:
+        raise ConfigError(f"tls_certificate {certificate}: {_why(error)}.") from None
 
 
 def _no_password() -> str:

@@ -32,6 +32,9 @@ _MAX_FRAME = 16 * 1024 * 1024
 _CLOSE_REASONS = {1008: "rejected", 1009: "rejected", 3000: "unauthorized", 3003: "forbidden"}
 """What a Close code says of the message that was not confirmed (3000 and 3003: IANA registry)."""
 
+_URL_SIGNS = "%/:?@!$&'()*+,;=-._~"
+"""What stands in a path or query as it is (RFC 3986, 3.3 and 3.4); ``%`` because settings may be encoded already."""
+
 _PHP_HINT = " The PHP publisher sent its user name as the password; here password is sent."
 
 
@@ -202,7 +205,7 @@ class _Line:
 
 def with_topic(path: str, topic: str) -> str:
     """Return path and query with ``topic`` in it: in its old place where there was one, else at the end."""
-    route, _, query = path.partition("?")
+    route, _, query = quote(path, safe=_URL_SIGNS).partition("?")
     wanted = f"topic={quote(topic, safe='')}"
     parts = [part for part in query.split("&") if part]
     places = [index for index, part in enumerate(parts) if unquote_plus(part.partition("=")[0]) == "topic"]

@@ -17,13 +17,15 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from broker.errors import RATE_LIMITED, UNAUTHORIZED, Refused
+from broker.errors import INTERNAL_ERROR, RATE_LIMITED, UNAUTHORIZED, Refused
 from broker.limits import Buckets, Tally, TokenBucket
+from broker.logs import Log, describe
 from broker.metrics import Counters
 from broker.request import Credentials
 from broker.settings import Settings
 from htpasswd.hashes import dummy_like, verify
 
+LOG: Final = Log()
 REMEMBERED: Final = 10_000
 """Credentials that are remembered at once; about 150 bytes each."""
 PER_ADDRESS: Final = 10
@@ -101,7 +103,7 @@ class Authenticator:
             address: what the throttle counts the client as.
 
         Raises:
-            Refused: 401 when they are wrong, 429 when there were too many wrong ones.
+            Refused: 401 when they are wrong, 429 when there were too many wrong ones, 500 when verifying failed.
         """
         stored = self.accounts.get(credentials.user, self._dummy)
         digest = self._digest(credentials, stored)
@@ -150,12 +152,18 @@ class Authenticator:
             self._queued.drop(user)
             if not self._queued[user]:
                 del self._turns[user]
+        if isinstance(right, str):
+            LOG.error("internal_error", phase="verification", user=user, error=right)
+            raise Refused(INTERNAL_ERROR, "the broker failed on this password")
         if right:
             self._remember(digest)
         return right
 
-    def _check(self, credentials: Credentials, stored: str) -> bool:
-        return verify(credentials.password, stored, allow_plaintext=self.settings.allow_plaintext)
+    def _check(self, credentials: Credentials, stored: str) -> bool | str:
+        try:
+            return verify(credentials.password, stored, allow_plaintext=self.settings.allow_plaintext)
+        except Exception as error:  # noqa: BLE001 - its text may quote the password, and futures show it to debuggers
+            return describe(error)
 
     def _remember(self, digest: bytes) -> None:
         if not self.settings.auth_cache:

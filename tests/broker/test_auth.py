@@ -10,7 +10,7 @@ import pytest
 from broker import auth as auth_module
 from broker.auth import Authenticator, worker_count
 from broker.config import load_settings
-from broker.errors import RATE_LIMITED, UNAUTHORIZED, Refused
+from broker.errors import INTERNAL_ERROR, RATE_LIMITED, UNAUTHORIZED, Refused
 from broker.frames import TEXT
 from broker.metrics import Counters
 from broker.request import Credentials
@@ -329,19 +329,22 @@ async def test_password_changed_between_verdict_and_answer_is_not_let_in(
     assert not await client
 
 
-async def test_verification_that_fails_is_the_clients_fault_no_more(
-    doors: list[Door], monkeypatch: pytest.MonkeyPatch
+async def test_verification_that_fails_is_told_without_what_it_quotes(
+    doors: list[Door], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An error inside reaches whoever waits, and the next try begins anew."""
+    """500 for whoever waits, one log line with the place and not the text, and the next try begins anew."""
 
-    def broken(*_: object, **__: object) -> bool:
-        raise RuntimeError("broken")
+    def broken(password: str, *_: object, **__: object) -> bool:
+        raise RuntimeError(password)
 
     monkeypatch.setattr(auth_module, "verify", broken)
     door = make_door(doors)
     for _ in range(2):
-        with pytest.raises(RuntimeError):
+        with pytest.raises(Refused) as caught:
             await door.lets_in(ALICE)
+        assert caught.value.refusal is INTERNAL_ERROR
+    assert caplog.text.count("RuntimeError at broken:") == 2
+    assert "secret" not in caplog.text
     assert door.auth._flights == {}
     assert door.auth._turns == {}
 

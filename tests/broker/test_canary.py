@@ -145,7 +145,11 @@ async def test_canaries_appear_in_no_output(loop: str, tmp_path: Path, free_port
         port, admin = int(found[1]), int(found[2])
         await misbehave(port)
         refusals = [await speak(port, request) for request in requests()]
-        answers = [await speak(admin, request, fin=False) for request in admin_requests()]
+        listener = await Wire.connect(port)
+        with closing([listener]):
+            await listener.upgrade(upgrade_request("/ws?topic=t", f"alice:{PASSWORD}"))
+            answers = [await speak(admin, request, fin=False) for request in admin_requests()]
+        answers.append(await speak(admin, post(RAW), fin=False))
         await speak(admin, post(RAW)[:-4])
         metrics = await speak(admin, b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", fin=False)
         assert process.child.stdin is not None

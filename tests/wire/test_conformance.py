@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import groupby
 
 import pytest
 
@@ -17,6 +18,13 @@ from tests.wire.raw import PATIENCE, Frame, Wire, client_frame, text
 
 END = text("the case is over")
 """Published behind each case: what the peer got before it is all that the case made the broker relay."""
+
+
+SECTIONS = {
+    section: list(cases)
+    for section, cases in groupby((*autobahn.CASES, *autobahn_text.CASES), lambda case: case.number.rpartition(".")[0])
+}
+"""Cases by the number of their subsection, such as 1.1 or 5; they share a broker, and nothing else."""
 
 
 @asynccontextmanager
@@ -55,15 +63,25 @@ async def play(case: Case, client: Wire) -> list[Frame]:
     return answers
 
 
-@pytest.mark.parametrize("case", [*autobahn.CASES, *autobahn_text.CASES], ids=lambda case: case.number)
-async def test_conformance_of_a_case(case: Case, make_broker: MakeBroker, dial: Dial) -> None:
-    """Each Autobahn case of the sections 1 to 7 and 10 is answered, relayed and closed as the suite wants it."""
-    broker = await make_broker()
+async def check(case: Case, broker: WSMessageBroker, dial: Dial) -> None:
+    """Play one case and compare what came back and what was relayed."""
     async with echo_peer(broker, dial) as received:
         answers = await play(case, await dial(broker))
     assert received == list(case.messages)
     allowed = [list(case.answers)] if case.strict else [[], list(case.answers)]
     assert answers in allowed
+
+
+@pytest.mark.parametrize("section", list(SECTIONS))
+async def test_conformance_of_a_section(section: str, make_broker: MakeBroker, dial: Dial) -> None:
+    """Each Autobahn case of the sections 1 to 7 and 10 is answered, relayed and closed as the suite wants it."""
+    broker = await make_broker()
+    for case in SECTIONS[section]:
+        try:
+            await check(case, broker, dial)
+        except BaseException as error:
+            error.add_note(f"in Autobahn case {case.number}")
+            raise
 
 
 @pytest.mark.asyncio(loop_factories=[BROKERS_LOOP])
@@ -83,7 +101,8 @@ async def test_conformance_in_bulk(case: Bulk, make_broker: MakeBroker, dial: Di
 
 def test_conformance_table_is_complete() -> None:
     """No case of the suite is missing: 301 without those of compression, which is declined."""
-    cases: list[Case | Bulk] = [*autobahn.CASES, *autobahn_text.CASES, *autobahn_bulk.CASES]
+    cases: list[Case | Bulk] = [case for section in SECTIONS.values() for case in section]
+    cases += autobahn_bulk.CASES
     assert len({case.number for case in cases}) == len(cases)
     assert Counter(int(case.number.split(".")[0]) for case in cases) == {
         1: 16,

@@ -50,7 +50,7 @@ $(READY): pyproject.toml
 	  || { [ "$$(id -u)" = 0 ] && apt-get -qq update && apt-get -qq install -y --no-install-recommends python3-venv; } \
 	  || { echo "Python's venv module is missing; on Debian: sudo apt install python3-venv" >&2; exit 1; }
 	@[ -x $(BIN)/python ] || { echo "Setting up $(VENV) ..."; $(PYTHON) -m venv $(VENV); }
-	@$(BIN)/python -m pip -q --disable-pip-version-check install -e '.[dev]'
+	@$(BIN)/python -m pip -qq --disable-pip-version-check install -e '.[dev]'
 	@touch $@
 
 # The node client of the tests; without npm those tests say why they are skipped.

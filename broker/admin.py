@@ -136,6 +136,8 @@ class Admin:
         await done
 
     async def _body(self, request: web.Request) -> bytes:
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise Refused(BAD_REQUEST, "the body is compressed; send it as it is, without Content-Encoding")
         limit = self.core.settings.max_message_size
         body = bytearray()
         try:

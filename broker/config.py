@@ -96,13 +96,20 @@ def _read_file(path: Path, values: dict[str, Any], places: dict[str, str], probl
     except UnicodeDecodeError:
         raise ConfigError([f"{path}: is not UTF-8 text"]) from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError([f"{path}: is not TOML: {error}"]) from None
+        raise ConfigError([_syntax_problem(path, error)]) from None
     for key, value in table.items():
         place = f"{path}:{_line_of(key, text)}"
         if isinstance(value, dict):
             problems.append(f"{place}: table [{key}] is unknown: settings stand at the top of the file, without tables")
         else:
             _put(key, value, place, values, places, problems)
+
+
+def _syntax_problem(path: Path, error: tomllib.TOMLDecodeError) -> str:
+    """Put the line where the other problems have it; tomllib names it in its text only."""
+    text, _, place = str(error).partition(" (at ")
+    line = re.search(r"line (\d+)", place)
+    return f"{path}:{line[1] if line else 'end'}: is not TOML: {text}"
 
 
 def _line_of(key: str, text: str) -> int:
@@ -159,7 +166,7 @@ def _sentence(text: str, extra: About) -> str:
         text += f" Unit: {extra.unit}."
     if extra.crossed:
         text += f" When crossed: {extra.crossed}."
-    return text if extra.reload else text + " Needs a restart."
+    return text if extra.reload else text + " Another value needs a restart."
 
 
 def from_environment(file: str | Path | None = None, flags: Mapping[str, Any] | None = None) -> Settings:

@@ -207,7 +207,18 @@ class Connection(asyncio.Protocol):
             self.fault(error)
 
     def _handle(self, data: bytes) -> None:
-        """Handle one turn's share of `data`; keep the rest."""
+        """Handle one turn's share of `data`; its answers leave in one write."""
+        replies: list[bytes] = []
+        self._consume(data, replies)
+        self._answer(replies)
+
+    def _answer(self, replies: list[bytes]) -> None:
+        if replies and self.state is State.OPEN:
+            self.core.topics.answer(self._send, b"".join(replies))
+        replies.clear()
+
+    def _consume(self, data: bytes, replies: list[bytes]) -> None:
+        """Take frames from `data` until the turn's share is used up; keep the rest."""
         max_size = self.core.settings.max_message_size
         size, pos, odd, taken = len(data), 0, 0, 0
         while pos < size and self.state is not State.GONE:
@@ -226,7 +237,7 @@ class Connection(asyncio.Protocol):
                 self._await_frame(data, pos, length)
                 return
             stop = pos + length if length > 0 else size
-            self._judge(data[pos:stop])
+            self._judge(data[pos:stop], replies)
             odd += 1
             pos = stop
 
@@ -283,7 +294,7 @@ class Connection(asyncio.Protocol):
             self.core.counters.dropped[CLIENT_RATE_LIMITED.token] += len(entries) - allowed
             self.close(CLIENT_RATE_LIMITED, "message_rate or byte_rate is exceeded")
 
-    def _judge(self, frame: bytes) -> None:
+    def _judge(self, frame: bytes, replies: list[bytes]) -> None:
         judge, settings = self.judge, self.core.settings
         if judge is None:
             judge = Judge(settings.max_message_size, settings.max_fragments)
@@ -296,12 +307,13 @@ class Connection(asyncio.Protocol):
                 else:
                     self.core.counters.dropped["empty"] += 1
             case Reply(answer):
-                if self.state is State.OPEN:
-                    self.core.topics.answer(self._send, answer)
-            case Goodbye(None, code):
-                self._part(code, close_frame(code))
-            case Goodbye(closure, code, detail) if closure is not None:
-                self.close(closure, detail)
+                replies.append(answer)
+            case Goodbye(closure, code, detail):
+                self._answer(replies)
+                if closure is None:
+                    self._part(code, close_frame(code))
+                else:
+                    self.close(closure, detail)
 
     def eof_received(self) -> None:
         """Handle all that came before the FIN; the transport then closes."""
@@ -494,5 +506,7 @@ class Connection(asyncio.Protocol):
             core.topics.leave(self.topic, self)
             core.census.dismiss(self.address, self.user)
             core.counters.closed[code_label(code)] += 1
-            core.log.info("closed", id=self.number, code=code, received=self.received)
+            core.log.info(
+                "closed", id=self.number, user=self.user, address=self.address, code=code, received=self.received
+            )
         self.pending, self.judge, self.held = None, None, None

@@ -1,26 +1,24 @@
 """The end, in ordered steps: nobody new, publishers first, receivers last, then whoever is still there is cut."""
 
 import asyncio
-import math
+from itertools import islice
 from typing import Final
 
 from broker.core import Client, Core
 from broker.errors import Closure
 
 STEP: Final = 0.01
-"""Seconds between two looks, and between two groups of closes."""
-PACE: Final = 500.0
-"""Closes a second when there is time: a reconnecting client costs its next broker about 1 ms."""
+"""Seconds between two looks."""
 GRACE: Final = 2.0
 """Seconds after `drain_time` for the last close handshakes."""
 
 
 async def drain(core: Core, closure: Closure, drain_time: float) -> None:
-    """Close every open connection, spread over at most `drain_time`.
+    """Close every open connection, spread over `drain_time`, so that not all of them reconnect at once.
 
-    1. Connections that have published leave first, over at most half of the time, and we wait that long for what they
-       still send. 2. Pure receivers leave last, so that they get it. 3. The last close handshakes have `GRACE`.
-    The caller then cuts what is left with `cut`.
+    1. Connections that have published leave over the first half, and we wait that long for what they still send.
+    2. Pure receivers leave over the rest, so that they get it. 3. The last close handshakes have `GRACE`.
+    The caller then cuts what is left with `cut`. It ends early when everybody is gone.
 
     Args:
         core: `draining` is set already.
@@ -28,25 +26,25 @@ async def drain(core: Core, closure: Closure, drain_time: float) -> None:
         drain_time: seconds.
     """
     begun = core.clock()
-    everyone = list(core.everyone())
-    publishers = [connection for connection in everyone if connection.received]
-    await _ask_to_leave(publishers, closure, drain_time / 2)
-    await _wait_until_gone(core, publishers, begun + drain_time / 2)
-    receivers = list(core.everyone())
-    await _ask_to_leave(receivers, closure, max(0.0, begun + drain_time - core.clock()))
-    await _wait_until_gone(core, receivers, begun + drain_time + GRACE)
-
-
-async def _ask_to_leave(connections: list[Client], closure: Closure, span: float) -> None:
-    if not connections:
-        return
-    steps = max(1, math.ceil(min(span, len(connections) / PACE) / STEP))
-    group = math.ceil(len(connections) / steps)
-    for start in range(0, len(connections), group):
-        for connection in connections[start : start + group]:
-            connection.leave(closure)
-        if start + group < len(connections):
+    publishers = [connection for connection in core.everyone() if connection.received]
+    if publishers:
+        half = begun + drain_time / 2
+        await _ask_to_leave(core, publishers, closure, begun, half)
+        await _wait_until_gone(core, publishers, half)
+        while any(True for _ in core.everyone()) and core.clock() < half:  # noqa: ASYNC110 - as below
             await asyncio.sleep(STEP)
+    receivers = [connection for connection in core.everyone() if not connection.received]
+    await _ask_to_leave(core, receivers, closure, core.clock(), begun + drain_time)
+    await _wait_until_gone(core, publishers + receivers, begun + drain_time + GRACE)
+
+
+async def _ask_to_leave(core: Core, connections: list[Client], closure: Closure, begin: float, end: float) -> None:
+    """Close one after the other, evenly from `begin` to `end`."""
+    for index, connection in enumerate(connections):
+        due = begin + max(0.0, end - begin) * index / len(connections)
+        while core.clock() + STEP < due and any(not each.gone for each in islice(connections, index, None)):  # noqa: ASYNC110
+            await asyncio.sleep(STEP)
+        connection.leave(closure)
 
 
 async def _wait_until_gone(core: Core, connections: list[Client], deadline: float) -> None:

@@ -50,7 +50,7 @@ class Refused(Exception):  # noqa: N818 - a verdict, not a fault
         self.reason = reason or refusal.token
 
 
-BAD_REQUEST: Final = Refusal("bad_request", 400, "mend the request")
+BAD_REQUEST: Final = Refusal("bad_request", 400, "send what RFC 6455, 4.1, and RFC 9112 ask for")
 INVALID_TOPIC: Final = Refusal("invalid_topic", 400, "send one topic, percent-encoded UTF-8, within max_topic_length")
 UNSUPPORTED_PARAMETER: Final = Refusal(
     "unsupported_parameter", 400, "leave the parameter out: this version has no such feature"

@@ -112,6 +112,7 @@ def bind_unix(path: str) -> socket.socket:
         _remove_stale(path)
         bound.setblocking(False)
         bound.bind(path)
+        os.chmod(path, 0o666)  # noqa: PTH101, S103 - a proxy is another user; credentials are asked for all the same
         bound.listen(BACKLOG)
     except OSError as error:
         bound.close()

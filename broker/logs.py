@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 ROOT: Final = "broker"
-TOPIC_SHOWN: Final = 24
+TOPIC_SHOWN: Final = 8
 """Characters of a topic's name in a log: callback topics are secrets, and names can be long."""
 
 _PLAIN: Final = re.compile(r"[\w.:/@+*~%#,()\[\]-]+")

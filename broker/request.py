@@ -57,7 +57,7 @@ def split_target(target: str) -> tuple[str, str]:
 def check_path(path: str, configured: str) -> None:
     """Accept `/`, the configured path, and the same with a slash behind it; no client follows a redirect."""
     if path not in {"/", configured, configured.rstrip("/") + "/", configured.rstrip("/")}:
-        raise Refused(NOT_FOUND, f"there is nothing here; connect to {configured}?topic=NAME")
+        raise Refused(NOT_FOUND, f"there is nothing at this path; topics are at {configured}?topic=NAME")
 
 
 def decode_component(text: str) -> str:
@@ -120,7 +120,7 @@ def basic_credentials(values: Sequence[str]) -> Credentials:
         Refused: 401, with `missing` or `malformed` as its reason.
     """
     if not values:
-        raise Refused(UNAUTHORIZED, "send HTTP Basic credentials", reason="missing")
+        raise Refused(UNAUTHORIZED, "the request has no credentials", reason="missing")
     if len(values) > 1:
         raise Refused(UNAUTHORIZED, "there is more than one Authorization header", reason="malformed")
     scheme, _, token = values[0].strip().partition(" ")

@@ -166,7 +166,12 @@ class WSMessageBroker:
             return
         admin = Admin(self.core, lambda: self.listener.accepting, self.loop_name)
         self._admin = web.AppRunner(
-            admin.application(), access_log=None, handle_signals=False, shutdown_timeout=1.0, logger=HTTP_LOGGER
+            admin.application(),
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=1.0,
+            logger=HTTP_LOGGER,
+            auto_decompress=False,  # a stranger's 200 KB would become 200 MB before anybody asks who it is
         )
         await self._admin.setup()
         for each in bind_hosts([settings.admin_host], settings.admin_port, "--admin-port"):

@@ -94,7 +94,7 @@ class Settings(BaseModel):
     )
     tls_certificate: str = _setting(
         "",
-        "PEM file with the certificate chain; with it the port speaks wss:// only. Read again on HUP.",
+        "PEM file with the certificate chain; with it the port speaks wss:// only. What it holds is read again on HUP.",
         reload=False,
     )
     tls_key: str = _setting(

@@ -24,7 +24,10 @@ def parse_size(value: object) -> int:
     Raises:
         ValueError: it is neither; the text says what is accepted.
     """
-    return int(_parse(value, BYTES, "b", "a size such as 64KiB, 1MiB or 500kB"))
+    size = _parse(value, BYTES, "b", "a size such as 64KiB, 1MiB or 500kB")
+    if size != int(size):
+        raise ValueError("must be a whole number of bytes")
+    return int(size)
 
 
 def _parse(value: object, units: dict[str, float] | dict[str, int], plain: str, wanted: str) -> float:

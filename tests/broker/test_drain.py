@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from broker import drain as drain_module
-from broker.drain import GRACE, PACE, cut, drain
+from broker.drain import GRACE, cut, drain
 from broker.errors import SHUTDOWN
 from broker.frames import CLOSE, TEXT, close_frame
 from tests.broker.doubles import Guest, House
@@ -57,25 +57,31 @@ def ending(house: MakeHouse, monkeypatch: pytest.MonkeyPatch) -> Callable[..., E
     return make
 
 
-async def test_drain_spreads_the_closes_of_many(ending: Callable[..., Ending]) -> None:
-    """Five hundred a second when there is time: a restart storm is spread out before it begins."""
+async def test_drain_spreads_the_closes_evenly_over_its_time(ending: Callable[..., Ending]) -> None:
+    """A restart storm is spread out before it begins, however many there are."""
     end = ending()
-    end.guests = [end.house.connect() for _ in range(1000)]
-    await drain(end.house.core, SHUTDOWN, 10.0)
+    end.guests = [end.house.connect() for _ in range(500)]
+    await drain(end.house.core, SHUTDOWN, 5.0)
     times = sorted(end.told.values())
-    assert len(times) == 1000
-    assert times[-1] == pytest.approx(1000 / PACE, rel=0.05)
-    assert times[500] == pytest.approx(500 / PACE, rel=0.05)
-    assert end.duration < 3
+    assert len(times) == 500
+    for index in (0, 100, 250, 499):
+        assert times[index] == pytest.approx(5.0 * index / 500, abs=0.05)
+    assert end.duration < 5.5
 
 
-async def test_drain_without_much_time_takes_no_more_than_it_has(ending: Callable[..., Ending]) -> None:
-    """However many there are, everyone is told within `drain_time`."""
-    end = ending()
-    end.guests = [end.house.connect() for _ in range(1000)]
-    await drain(end.house.core, SHUTDOWN, 0.5)
-    assert len(end.told) == 1000
-    assert max(end.told.values()) <= 0.55
+async def test_drain_ends_early_when_everybody_hangs_up(ending: Callable[..., Ending]) -> None:
+    """Nobody waits for clients that are gone."""
+
+    def hang_up(_: Guest) -> bool:
+        for guest in end.guests:
+            if not guest.gone():
+                guest.pipe.lose()
+        return False
+
+    end = ending(answers=hang_up)
+    end.guests = [end.house.connect() for _ in range(100)]
+    await drain(end.house.core, SHUTDOWN, 100.0)
+    assert end.duration < 1.0
 
 
 async def test_drain_without_any_time_tells_everyone_at_once(ending: Callable[..., Ending]) -> None:
@@ -86,8 +92,10 @@ async def test_drain_without_any_time_tells_everyone_at_once(ending: Callable[..
     assert set(end.told.values()) == {0.0}
 
 
-async def test_drain_tells_publishers_in_the_first_half_and_receivers_after_them(ending: Callable[..., Ending]) -> None:
-    """Receivers are told once the last publisher is gone, not when the half is over."""
+async def test_drain_tells_publishers_in_the_first_half_and_receivers_in_the_second(
+    ending: Callable[..., Ending],
+) -> None:
+    """What the publishers still say reaches every receiver."""
     end = ending()
     publishers = [end.house.connect() for _ in range(10)]
     receivers = [end.house.connect() for _ in range(10)]
@@ -96,13 +104,12 @@ async def test_drain_tells_publishers_in_the_first_half_and_receivers_after_them
     end.house.loop.run()
     end.guests = publishers + receivers
     await drain(end.house.core, SHUTDOWN, 10.0)
-    assert max(end.told[guest] for guest in publishers) < min(end.told[guest] for guest in receivers)
-    assert end.duration < 1
+    assert max(end.told[guest] for guest in publishers) < 5.0
+    assert min(end.told[guest] for guest in receivers) >= 5.0
+    assert end.duration < 10.5
 
 
-async def test_drain_gives_publishers_half_of_the_time_and_stragglers_their_grace(
-    ending: Callable[..., Ending],
-) -> None:
+async def test_drain_waits_no_longer_for_stragglers_than_their_grace(ending: Callable[..., Ending]) -> None:
     """Who never answers holds the receivers up until half time, and the end until `drain_time` and the grace."""
     end = ending(answers=lambda _guest: False)
     publisher, receiver = end.house.connect(), end.house.connect()
@@ -111,7 +118,7 @@ async def test_drain_gives_publishers_half_of_the_time_and_stragglers_their_grac
     end.guests = [publisher, receiver]
     await drain(end.house.core, SHUTDOWN, 10.0)
     assert end.told[publisher] == 0
-    assert end.told[receiver] == pytest.approx(5.0, abs=0.05)
+    assert 5.0 <= end.told[receiver] < 10.0
     assert end.duration == pytest.approx(10.0 + GRACE, abs=0.05)
 
 

@@ -24,6 +24,7 @@ LAYERS = (
     {"server"},
     {"run", "__init__"},
     {"cli"},
+    {"__main__"},
 )
 """Modules of `broker` from the lowest to the highest; a module imports from the layers below its own."""
 

@@ -101,10 +101,10 @@ def test_configure_of_a_file_that_cannot_be_opened_names_it(tmp_path: Path) -> N
 
 
 def test_short_topic_shows_enough_to_recognise_and_too_little_to_join() -> None:
-    """A long name, which may be a secret callback topic, is cut to its first half."""
+    """A longer name, which may be a secret callback topic, is cut to its first letters."""
     assert short_topic("sms") == "sms"
     assert short_topic("x" * TOPIC_SHOWN) == "x" * TOPIC_SHOWN
-    assert short_topic("callback-5f0c1d9b7a3e4c2d") == "callback-5f0…"
+    assert short_topic("callback-5f0c1d9b7a3e4c2d") == "call…"
 
 
 def test_describe_names_kind_and_place_of_an_error_and_none_of_its_text() -> None:

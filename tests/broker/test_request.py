@@ -80,7 +80,7 @@ def test_check_path_takes_the_path_with_and_without_slash_and_the_root(path: str
 @pytest.mark.parametrize("path", ["/wss", "/ws//", "/WS", "//", "/ws/x", ""])
 def test_check_path_of_any_other_is_not_found_and_names_the_right_one(path: str) -> None:
     """A wrong path is answered with the right one."""
-    with pytest.raises(Refused, match="connect to /ws") as caught:
+    with pytest.raises(Refused, match="topics are at /ws") as caught:
         check_path(path, "/ws")
     assert caught.value.refusal is NOT_FOUND
 

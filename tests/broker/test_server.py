@@ -15,6 +15,7 @@ from broker.config import load_settings
 from broker.frames import CLOSE
 from broker.listener import ListenError, bind_hosts
 from tests.broker.conftest import Ask, Dial, http
+from tests.broker.doubles import Clock
 from tests.conftest import MakeBroker, until
 from tests.wire.raw import Frame, Wire, client_frame, text, upgrade_request
 
@@ -363,17 +364,19 @@ async def test_drain_closes_publishers_first_and_receivers_get_their_last_words(
 ) -> None:
     """1001 to who has published, then, behind their last messages, 1001 to the pure receivers."""
     broker = await make_broker(drain_time="20s")
+    broker.core.clock = clock = Clock(broker.core.clock())
     publisher = await dial(broker)
     receivers = [await dial(broker, "t", "bob:geheim") for _ in range(3)]
     await publisher.send_text("first")
     await publisher.settled()
     ends = [asyncio.create_task(stay(receiver)) for receiver in receivers]
-    end = asyncio.create_task(stay(publisher, "last words"))
-    await broker.stop()
-    assert [frame.code for frame in await end] == [1001]
+    stopping = asyncio.create_task(broker.stop())
+    assert [frame.code for frame in await stay(publisher, "last words")] == [1001]
+    clock.turn(20)
     for frames in await asyncio.gather(*ends):
         assert frames[:2] == [text("first"), text("last words")]
         assert (frames[2].code, frames[2].reason) == (1001, "shutdown")
+    await stopping
 
 
 @both_loops

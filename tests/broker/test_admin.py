@@ -138,6 +138,16 @@ async def test_publish_in_chunks_is_one_message(broker: WSMessageBroker, dial: D
     assert await reader.frame() == text("one two")
 
 
+async def test_publish_of_a_compressed_body_is_refused(broker: WSMessageBroker, dial: Dial) -> None:
+    """A stranger's few bytes do not become many; `identity` is no encoding."""
+    reader = await dial(broker)
+    response = await post(broker, b"\x1f\x8b", "Content-Encoding: gzip", "Content-Type: application/octet-stream")
+    assert_refused(response, 400, "bad_request")
+    assert "compressed" in response.json()["message"]
+    assert (await post(broker, b"plain", "Content-Encoding: Identity")).status == 200
+    assert await reader.frame() == text("plain")
+
+
 async def test_publish_with_binary_as_text_is_text_where_it_can_be(
     make_broker: MakeBroker, free_port: int, dial: Dial
 ) -> None:

@@ -356,6 +356,13 @@ def test_help_names_every_setting_as_a_flag() -> None:
         assert (field.description or "").split()[0] in done.stdout
 
 
+def test_python_m_broker_is_the_same_command() -> None:
+    """Where scripts are not on the path."""
+    line = [sys.executable, "-m", "broker", "--version"]
+    done = subprocess.run(line, env=environment(), capture_output=True, timeout=30, check=True, text=True)
+    assert done.stdout == f"wsbroker {__version__}\n"
+
+
 def test_version_is_told() -> None:
     """The version of the package."""
     assert run("--version").stdout == f"wsbroker {__version__}\n"

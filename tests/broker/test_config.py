@@ -152,6 +152,7 @@ def test_keyword_of_the_library_that_is_unknown_is_refused() -> None:
     [
         (b"port = \n", "1: is not TOML: Invalid value"),
         (b"port = 1\nport = 2\n", "2: is not TOML: Cannot overwrite a value"),
+        (b"host = [", "end: is not TOML: "),
         (b"\xff\xfe", " is not UTF-8 text"),
     ],
 )

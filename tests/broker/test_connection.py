@@ -656,6 +656,20 @@ def test_message_that_comes_alone_goes_out_at_once(house: MakeHouse) -> None:
     assert alice.take() == heard("second")
 
 
+def test_pongs_of_one_turn_leave_in_one_write(house: MakeHouse) -> None:
+    """Many pings at once cost one write, in their order, and the Close behind them another."""
+    here = house()
+    alice, _ = exchange(here)
+    pings = [str(number).encode() for number in range(20)]
+    alice.send(b"".join(client_frame(PING, ping) for ping in pings))
+    here.loop.run()
+    assert alice.take() == b"".join(server_frame(PONG, ping) for ping in pings)
+    assert alice.pipe.writes == 1
+    alice.send(client_frame(PING, b"last") + client_frame(CLOSE, close_payload(1000)))
+    here.loop.run()
+    assert alice.take() == server_frame(PONG, b"last") + close_frame(1000)
+
+
 def test_close_reply_leaves_behind_the_messages_before_it(house: MakeHouse) -> None:
     """What a client sent before its Close is relayed, and answered with its own code."""
     here = house()

@@ -113,6 +113,7 @@ def test_unix_socket_is_bound_in_place_of_a_dead_one(tmp_path: Path, bound: list
     assert path.exists()
     bound.append(bind_unix(str(path)))
     assert stat.S_ISSOCK(path.stat().st_mode)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666  # a proxy is another user
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(path))
 

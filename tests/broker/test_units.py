@@ -64,6 +64,13 @@ def test_parse_size_with_an_unknown_unit_names_it() -> None:
         parse_size("5m")
 
 
+@pytest.mark.parametrize("written", [0.5, "1.5", "0.1KiB"])
+def test_parse_size_of_part_of_a_byte_is_refused(written: object) -> None:
+    """There is no half byte."""
+    with pytest.raises(ValueError, match="must be a whole number of bytes"):
+        parse_size(written)
+
+
 @pytest.mark.parametrize("number", [-1, -0.5, float("inf"), float("nan")])
 def test_parse_duration_of_a_number_that_is_no_duration_is_refused(number: float) -> None:
     """Negative and endless durations are refused."""

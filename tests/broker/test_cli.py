@@ -140,7 +140,7 @@ def test_hup_takes_new_settings_and_accounts_and_keeps_what_is_no_good(
     """HUP reads the file again; a broken one changes nothing and says where it is broken."""
     file = tmp_path / "wsbroker.toml"
     file.write_text("max_topics = 5\n")
-    broker = serve("--config", str(file))
+    broker = serve("--config", str(file), "--drain-time", "0")
     file.write_text("log_level = 'debug'\nport = 1\n")
     accounts.write_text(accounts.read_text() + f"carol:{stored('x')}\n")
     broker.signal(signal.SIGHUP)
@@ -152,6 +152,8 @@ def test_hup_takes_new_settings_and_accounts_and_keeps_what_is_no_good(
         r"settings_not_taken problem=.*wsbroker.toml:1: unknown setting max_topcis; did you mean max_topics"
     )
     assert run("pub", "--url", url_of(broker, user="carol:x"), "still there").returncode == 0
+    broker.signal(signal.SIGTERM)
+    assert broker.end() == 0
 
 
 def test_usr1_opens_the_log_file_again(serve: Serve, processes: list[Process], tmp_path: Path, accounts: Path) -> None:

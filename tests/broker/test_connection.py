@@ -788,6 +788,55 @@ def test_leaving_client_gets_what_arrived_before_its_close(house: MakeHouse) -> 
     assert alice.take() == heard("just in time") + close_frame(1001, "shutdown")
 
 
+def test_client_asked_to_leave_twice_in_one_turn_gets_one_close(house: MakeHouse) -> None:
+    """The second word is not needed, and a Close of its own in the same turn wins."""
+    here = house()
+    alice, bob = exchange(here)
+    here.connect()
+    for text in ("a", "b"):
+        bob.send(said(text))
+    alice.connection.leave(SHUTDOWN)
+    alice.connection.leave(SHUTDOWN)
+    here.loop.run()
+    assert alice.take() == heard("a", "b") + close_frame(1001, "shutdown")
+
+
+def test_client_lost_in_the_turn_of_its_close_is_written_to_no_more(house: MakeHouse) -> None:
+    """Between the verdict and the last word the line may break."""
+    here = house()
+    alice, bob = exchange(here)
+    for text in ("a", "b"):
+        bob.send(said(text))
+    alice.take()
+    alice.send(client_frame(TEXT, b"x", mask=None))
+    alice.pipe.lose()
+    here.loop.run()
+    assert alice.take() == b""
+    assert alice.gone()
+    assert here.core.counters.closed == {"1002": 1}
+    assert here.core.census.open == 1
+
+
+def test_client_closed_twice_is_told_the_first_reason(house: MakeHouse) -> None:
+    """One Close, one count."""
+    here = house()
+    alice, _ = exchange(here)
+    alice.connection.close(CREDENTIALS_REVOKED)
+    alice.connection.close(SHUTDOWN)
+    here.loop.run()
+    assert goodbye(alice.take()) == (3000, "credentials_revoked")
+    assert here.core.counters.closed == {"3000": 1}
+
+
+def test_ping_interval_switched_off_by_a_reload_ends_the_pings(house: MakeHouse) -> None:
+    """New settings count for who is connected already."""
+    here = house(ping_interval="25s")
+    alice, _ = exchange(here)
+    here.core.reconfigure(here.core.settings.model_copy(update={"ping_interval": 0.0}))
+    here.pass_time(600, step=5)
+    assert alice.take() == b""
+
+
 def test_leaving_client_that_settles_gets_what_waited_first(house: MakeHouse) -> None:
     """Draining loses nothing that waited for the end of `settle_time`."""
     here = house(settle_time="1s")

@@ -10,10 +10,13 @@ from broker import WSMessageBroker
 from broker import auth as auth_module
 from broker import handshake as handshake_module
 from broker.config import load_settings
+from broker.errors import FULL, Refused
+from broker.frames import TEXT
+from broker.handshake import Handshake
 from tests.broker.conftest import Ask, Dial
 from tests.broker.doubles import Clock
 from tests.conftest import MakeBroker, until
-from tests.wire.raw import Response, Wire, text, upgrade_request
+from tests.wire.raw import Response, Wire, client_frame, text, upgrade_request
 
 pytestmark = pytest.mark.both_loops
 
@@ -316,6 +319,44 @@ async def test_reload_of_caps_counts_for_who_comes_next(make_broker: MakeBroker,
     assert (await ask(broker, upgrade_request())).status == 429
     await alice.send_text("still here")
     assert await bob.frame() == text("still here")
+
+
+async def test_bytes_handed_over_in_spite_of_the_pause_are_kept_in_order(
+    make_broker: MakeBroker, dial: Dial, wires: list[Wire], held_up: threading.Event
+) -> None:
+    """A transport may have read already when it is told to pause: nothing of it is lost."""
+    broker = await make_broker()
+    held_up.set()
+    listener = await dial(broker)
+    held_up.clear()
+    wire = await Wire.connect(broker.port)
+    wires.append(wire)
+    await wire.send(upgrade_request("/ws?topic=t", "bob:geheim") + client_frame(TEXT, b"one"))
+    await until(lambda: broker.core.auth._flights)
+    (handshake,) = broker.core.transients
+    assert isinstance(handshake, Handshake)
+    handshake.data_received(client_frame(TEXT, b"two"))
+    assert handshake.eof_received()
+    held_up.set()
+    assert await listener.frames(2) == [text("one"), text("two")]
+
+
+async def test_verdict_about_a_client_that_hangs_up_in_that_moment_is_said_to_nobody(
+    make_broker: MakeBroker, wires: list[Wire]
+) -> None:
+    """Neither a 101 nor a refusal is written to a line that is closing."""
+    broker = await make_broker()
+    wire = await Wire.connect(broker.port)
+    wires.append(wire)
+    await until(lambda: broker.core.transients)
+    (handshake,) = broker.core.transients
+    assert isinstance(handshake, Handshake)
+    handshake.transport.abort()
+    handshake._open("alice", b"101", None)
+    handshake._refuse(Refused(FULL, "full"))
+    await until(lambda: broker.core.census.open == 0)
+    assert broker.core.counters.opened == 0
+    assert broker.core.census.unauthenticated == 0
 
 
 async def test_open_that_meets_the_end_of_the_broker_is_refused(

@@ -1,0 +1,233 @@
+"""Who is on which topic: beginnings and ends, caps, rates, answers in their place, senders that wait.
+
+The fan-out itself is held against a model in `tests/wire/test_fanout_model.py`.
+"""
+
+import pytest
+
+from broker.errors import FULL, Refused
+from broker.frames import TEXT, Entry, server_frame
+from broker.topics import RATE_SPAN, READERS_PATIENCE, Meter, Topic, Topics
+from tests.broker.doubles import Clock, Loop
+
+
+class Member:
+    """A subscriber that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.live = True
+        self.transport = self
+        self.got = b""
+        self.fault_of: Exception | None = None
+
+    def write(self, data: bytes, /) -> None:
+        self.got += data
+
+    def hold(self, data: bytes, messages: int) -> int:
+        return 0
+
+    def fault(self, error: Exception) -> None:
+        self.fault_of = error
+
+
+class Stage:
+    """Topics with a loop and a clock of their own."""
+
+    def __init__(self, max_topics: int = 0, max_subscribers: int = 0) -> None:
+        self.loop = Loop()
+        self.clock = Clock()
+        self.observed: list[float] = []
+        self.topics = Topics(
+            self.loop.call_soon,
+            self.clock,
+            max_topics=max_topics,
+            max_subscribers=max_subscribers,
+            observe=self.observed.append,
+        )
+
+    def join(self, name: str) -> tuple[Topic, Member]:
+        member = Member()
+        return self.topics.join(name, member), member
+
+
+def message(text: str, origin: object = None) -> Entry:
+    return (origin, TEXT, server_frame(TEXT, text.encode()))
+
+
+# -- beginnings and ends
+
+
+def test_topic_begins_with_its_first_member_and_ends_with_its_last() -> None:
+    """A topic takes no memory that nobody is on."""
+    stage = Stage()
+    topic, first = stage.join("t")
+    assert stage.join("t")[0] is topic
+    (second,) = set(topic.members) - {first}
+    stage.topics.leave(topic, first)
+    assert set(stage.topics.by_name) == {"t"}
+    stage.topics.leave(topic, second)
+    assert stage.topics.by_name == {}
+    stage.topics.leave(topic, second)
+
+
+def test_topic_whose_last_member_leaves_with_a_batch_ends_after_it() -> None:
+    """Who joins in the same turn gets the batch of who left."""
+    stage = Stage()
+    topic, first = stage.join("t")
+    stage.topics.publish(topic, first, [message("a", first)])
+    stage.topics.publish(topic, first, [message("b", first)])
+    stage.topics.leave(topic, first)
+    _, second = stage.join("t")
+    stage.loop.run()
+    assert b"b" in second.got
+    stage.topics.leave(topic, second)
+    assert stage.topics.by_name == {}
+
+
+def test_topic_that_ended_and_began_again_is_not_ended_by_its_predecessor() -> None:
+    """A late leave of the old topic does not take the new one away."""
+    stage = Stage()
+    old, first = stage.join("t")
+    stage.topics.leave(old, first)
+    new, _ = stage.join("t")
+    stage.topics.leave(old, first)
+    assert stage.topics.by_name == {"t": new}
+
+
+def test_caps_refuse_a_topic_or_a_member_too_many() -> None:
+    """`max_topics` counts topics, `max_subscribers_per_topic` the members of one."""
+    stage = Stage(max_topics=2, max_subscribers=2)
+    stage.join("a")
+    stage.join("a")
+    stage.join("b")
+    with pytest.raises(Refused, match="max_subscribers_per_topic") as caught:
+        stage.join("a")
+    assert caught.value.refusal is FULL
+    with pytest.raises(Refused, match="max_topics") as caught:
+        stage.join("c")
+    assert caught.value.refusal is FULL
+    stage.join("b")
+
+
+# -- publishing from outside
+
+
+def test_publish_to_a_topic_reaches_all_of_its_members() -> None:
+    """Nobody's own message: everyone gets it."""
+    stage = Stage()
+    _, first = stage.join("t")
+    _, second = stage.join("t")
+    assert stage.topics.publish_to("t", [message("x")]) == 2
+    stage.loop.run()
+    assert first.got == second.got == server_frame(TEXT, b"x")
+
+
+def test_publish_to_a_topic_that_nobody_is_on_counts_as_received() -> None:
+    """It is not lost in silence."""
+    stage = Stage()
+    assert stage.topics.publish_to("t", [message("x")]) == 0
+    assert (stage.topics.received, stage.topics.delivered) == (1, 0)
+
+
+def test_answer_waits_for_the_flush_that_is_due() -> None:
+    """What arrived before it leaves before it, on every topic."""
+    stage = Stage()
+    sent: list[bytes] = []
+    stage.topics.answer(sent.append, b"nothing to wait for")
+    assert sent == [b"nothing to wait for"]
+    topic, member = stage.join("t")
+    for text in ("a", "b", "c"):
+        stage.topics.publish(topic, None, [message(text)])
+    stage.topics.answer(lambda data: sent.append(data + member.got[-1:]), b"behind ")
+    stage.loop.run()
+    assert sent[-1] == b"behind c"
+
+
+def test_observe_is_told_the_seconds_of_each_flush() -> None:
+    """From the first message of a batch to the end of its fan-out."""
+    stage = Stage()
+    topic, member = stage.join("t")
+
+    def slow(data: bytes, /) -> None:
+        stage.clock.turn(0.25)
+
+    member.write = slow  # type: ignore[method-assign] # a transport that takes its time
+    stage.topics.publish(topic, None, [message("a")])
+    stage.loop.run()
+    assert sum(stage.observed) == 0.25
+
+
+# -- rates
+
+
+def test_meter_tells_the_rate_of_the_last_full_span() -> None:
+    """Events per second, whatever comes meanwhile."""
+    meter = Meter(0.0)
+    meter.add(10, 0.5)
+    assert meter.rate(0.9) == 0.0
+    assert meter.rate(RATE_SPAN) == 10.0
+    meter.add(5, RATE_SPAN + 0.5)
+    assert meter.rate(RATE_SPAN + 0.9) == 10.0
+    meter.add(1, 2 * RATE_SPAN)
+    assert meter.rate(2 * RATE_SPAN) == 5.0
+
+
+def test_meter_after_a_long_silence_falls_to_nothing() -> None:
+    """An old burst is spread over the silence behind it, and is gone with the next span."""
+    meter = Meter(0.0)
+    meter.add(100, 0.5)
+    assert meter.rate(50.0) == 2.0
+    assert meter.rate(100.0) == 0.0
+
+
+# -- senders that wait
+
+
+def test_nobody_keeps_up_only_when_every_reader_is_behind() -> None:
+    """One reader that keeps up, and no sender waits; the sender's own slowness is no reason."""
+    stage = Stage()
+    topic, _ = stage.join("t")
+    stage.join("t")
+    stage.join("t")
+    assert not topic.nobody_keeps_up(sender_behind=False, now=0)
+    topic.fell_behind()
+    assert not topic.nobody_keeps_up(sender_behind=False, now=0)
+    assert not topic.nobody_keeps_up(sender_behind=True, now=0)
+    topic.fell_behind()
+    assert topic.nobody_keeps_up(sender_behind=False, now=0)
+    assert not topic.nobody_keeps_up(sender_behind=True, now=0)
+
+
+def test_waiting_for_readers_ends_after_their_patience_without_progress() -> None:
+    """A reader that takes nothing holds nobody up for longer; one that catches up gives all of the time anew."""
+    stage = Stage()
+    topic, _ = stage.join("t")
+    stage.join("t")
+    topic.fell_behind()
+    now = stage.clock()
+    assert topic.nobody_keeps_up(sender_behind=False, now=now)
+    assert not topic.nobody_keeps_up(sender_behind=False, now=now + READERS_PATIENCE)
+    topic.caught_up()
+    topic.fell_behind()
+    assert topic.nobody_keeps_up(sender_behind=False, now=now + READERS_PATIENCE)
+
+
+def test_waiting_sender_is_woken_once_by_a_reader_or_by_time() -> None:
+    """Whichever comes first; a topic without waiting senders is forgotten by the tick."""
+    stage = Stage()
+    topic, _ = stage.join("t")
+    stage.join("t")
+    woken: list[str] = []
+    topic.fell_behind()
+    topic.nobody_keeps_up(sender_behind=False, now=stage.clock())
+    stage.topics.wait_for_readers(topic, lambda: woken.append("by time"))
+    stage.topics.tick(stage.clock.turn(READERS_PATIENCE - 0.1))
+    assert woken == []
+    stage.topics.tick(stage.clock.turn(0.2))
+    assert woken == ["by time"]
+    stage.topics.wait_for_readers(topic, lambda: woken.append("by a reader"))
+    topic.caught_up()
+    assert woken == ["by time", "by a reader"]
+    stage.topics.tick(stage.clock.turn(10))
+    assert woken == ["by time", "by a reader"]
+    assert stage.topics.stalled == set()

@@ -32,8 +32,9 @@ format: $(READY)  ## Format the code and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY)  ## Measure this broker against others, side by side
-	$(BIN)/python -m bench fanout
+bench: $(READY)  ## Measure this broker against others, side by side; FULL=1 for every dimension (up to an hour)
+	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix bench || true; fi
+	$(BIN)/python -m bench $(if $(FULL),full)
 
 build: $(READY)  ## Build the wheel and the source archive into dist/
 	$(BIN)/pip -q install build

@@ -15,7 +15,7 @@ from bench.budget import BenchError, BudgetExceededError, raise_descriptor_limit
 from bench.commands import auth, connections, fanout, full, latency, memory, path, restart, standard
 from bench.context import Context, Measurement
 from bench.machine import choose_cores, describe, machine_facts
-from bench.page import blocks, refreshed
+from bench.page import blocks, merged, refreshed
 from bench.peers.base import REPOSITORY
 from bench.process import pin
 from bench.report import RESULTS, progress, save
@@ -63,6 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_command(commands, name, module)
     report = commands.add_parser("report", help="refresh the page on performance and its plots from a full run")
     report.add_argument("result", type=Path, help="the JSON of `python -m bench full`")
+    report.add_argument("more", type=Path, nargs="*", help="JSON of `python -m bench fanout` with shapes it lacks")
     report.add_argument("--page", type=Path, default=PAGE, help="page to refresh (default: %(default)s)")
     report.add_argument("--images", type=Path, default=IMAGES, help="folder for the plots (default: %(default)s)")
     return parser
@@ -125,13 +126,18 @@ def _draw(document: dict[str, Any], folder: Path) -> None:
         sys.stdout.write(f"{file}\n")
 
 
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise BenchError(f"{file} cannot be read as a result: {error}") from None
+    return document
+
+
 def _report(options: argparse.Namespace) -> int:
     if reason := plots.unavailable():
         raise BenchError(reason)
-    try:
-        document = json.loads(options.result.read_text())
-    except (OSError, ValueError) as error:
-        raise BenchError(f"{options.result} cannot be read as a result: {error}") from None
+    document = merged(_read(options.result), [_read(file) for file in options.more])
     plots.draw(plots.rows_of(document), options.images)
     options.page.write_text(refreshed(options.page.read_text(), blocks(document)))
     sys.stdout.write(f"{options.page}\n")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bench.budget import BenchError
+from bench.peers import PEERS
 from bench.plots import Rows, rows_of
 from bench.report import number, percent
 from bench.selection import BASELINE
@@ -45,6 +46,34 @@ def refreshed(page: str, made: Mapping[str, str]) -> str:
         found = f"unknown block {unknown[0]!r}" if unknown else "no block"
         raise BenchError(f"{found} in the page; blocks are: {', '.join(made)}")
     return _BLOCK.sub(lambda match: f"<!-- bench:{match[1]} -->\n{made[match[1]]}\n<!-- bench:end -->", page)
+
+
+def merged(document: dict[str, Any], more: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Add the shapes of fan-out results to a full run that lacks them, say because its time was up.
+
+    What the full run has stays as it is; where the additions come from is kept beside them.
+
+    Raises:
+        BenchError: An addition has no shapes, or was not measured on the same machine.
+    """
+    if "parts" not in document:
+        raise BenchError("the page needs the result of `python -m bench full`")
+    fanout = document["parts"].setdefault("fanout", {"rows": [], "runs": [], "failures": [], "pace": {}})
+    added = []
+    for addition in more:
+        machine = addition["machine"]
+        if "rows" not in addition or machine["processor"] != document["machine"]["processor"]:
+            raise BenchError("only results of `python -m bench fanout` on the same machine can be added")
+        known = [(row["shape"], row["peer"]) for row in fanout["rows"]]
+        rows = [row for row in addition["rows"] if (row["shape"], row["peer"]) not in known]
+        names = list(dict.fromkeys(row["name"] for row in rows))
+        fanout["rows"] += rows
+        fanout["runs"] += [run for run in addition["runs"] if (run["shape"], run["peer"]) not in known]
+        fanout["failures"] += addition["failures"]
+        added.append(
+            {"date": machine["date"], "shapes": names, "pace": addition["pace"], "load": machine["load_average"]}
+        )
+    return {**document, "added": added}
 
 
 def blocks(document: dict[str, Any]) -> dict[str, str]:
@@ -91,8 +120,13 @@ def _facts(document: dict[str, Any]) -> str:
         *(f"- `{name}`: {version}" for name, version in document["versions"].items()),
         *(f"- `{name}`: skipped, {reason}" for name, reason in document["skipped"].items()),
     ]
+    lines += [
+        f"- Added at {added['date']}, {added['pace']['rounds']} rounds of {added['pace']['seconds']:g} s: "
+        + "; ".join(added["shapes"])
+        for added in document.get("added", ())
+    ]
     if document["cut_short"]:
-        lines.append(f"- The run is not complete: {document['cut_short']}")
+        lines.append(f"- The full run did not reach its end: {document['cut_short']}")
     return "\n".join(lines)
 
 
@@ -130,7 +164,8 @@ def _pivot(
 ) -> str:
     """Put brokers beside each other, a line per shape."""
     by_shape = {shape: _found(rows, shape) for shape in shapes}
-    names = list(dict.fromkeys(row["peer"] for row in rows))
+    present = {row["peer"] for row in rows}
+    names = [name for name in PEERS if name in present]
     lines = []
     for shape, found in by_shape.items():
         if found:

@@ -33,16 +33,14 @@ _SECONDS_PER_CONNECTION = 0.0008
 class Fanout:
     """All shapes against all peers, in turn, with what has been measured so far."""
 
-    def __init__(
-        self, context: Context, shapes: Sequence[Shape], pace: Pace, remaining: Remaining | None = None
-    ) -> None:
+    def __init__(self, context: Context, shapes: Sequence[Shape], pace: Pace) -> None:
         self.context = context
         self.shapes = shapes
         self.pace = pace
         self.runs: list[Run] = []
         self.failures: list[str] = []
         """What kept a peer from a shape: it cannot take part, or it failed."""
-        self._remaining = remaining or Remaining(self.estimate())
+        self._remaining = Remaining(self.estimate())
 
     def estimate(self) -> float:
         """Guess how many seconds everything takes."""
@@ -57,6 +55,7 @@ class Fanout:
 
     def measure_all(self) -> None:
         """Run every shape; the brokers take turns, A B A B, so that a disturbance hits them alike."""
+        self._remaining = Remaining(self.estimate())  # its clock begins now
         with tempfile.TemporaryDirectory(prefix="bench-tls-") as folder:
             for shape in self.shapes:
                 with ExitStack() as stack:

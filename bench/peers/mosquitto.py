@@ -10,9 +10,11 @@ from pathlib import Path
 
 from bench.peers.base import Peer, missing_program
 from bench.ports import free_port
+from bench.shapes import Shape
 from bench.wire import BINARY, Dialect
 
 _ITERATIONS = 101  # what mosquitto_passwd writes
+_LARGEST = 4096
 _SALT = b"twelve bytes"
 # The plain listener is needed: Mosquitto 2.0.11 does not start with WebSocket listeners alone. Where there is no
 # IPv6, its WebSocket library must be told not to try.
@@ -81,6 +83,12 @@ class Mosquitto(Peer):
 
     def __init__(self) -> None:
         self.dialect = MqttDialect(*self.accounts[0])
+
+    def cannot(self, shape: Shape) -> str | None:
+        """Besides crowds: messages larger than its WebSocket library's buffer."""
+        if shape.size > _LARGEST:
+            return f"messages of {shape.size:,} bytes take it seconds each"
+        return super().cannot(shape)
 
     def unavailable(self) -> str | None:
         if reason := missing_program("mosquitto", "install the package mosquitto"):

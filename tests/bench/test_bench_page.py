@@ -15,7 +15,7 @@ from bench.commands.full import Full
 from bench.context import Context
 from bench.load import RunResult
 from bench.machine import choose_cores, machine_facts
-from bench.page import blocks, markdown, refreshed
+from bench.page import blocks, markdown, merged, refreshed
 from bench.remaining import Remaining
 from bench.report import Table
 from bench.runs import Pace
@@ -75,6 +75,32 @@ def test_blocks_show_tables_with_notes_and_what_is_missing(document: dict[str, A
     assert made["memory"].endswith("a note")
     assert made["restart"] == "Not measured in this run."
     assert "- `nats`: skipped, not installed" in made["facts"]
+
+
+def test_merged_adds_only_what_is_missing(document: dict[str, Any]) -> None:
+    """Shapes of a later run fill gaps, never replace, and the page says when they were measured."""
+    first = json.loads(json.dumps(document))
+    rows = first["parts"]["fanout"]["rows"]
+    missing = [row for row in rows if row["name"].endswith("TLS")]
+    first["parts"]["fanout"]["rows"] = [row for row in rows if row not in missing]
+    later = {"machine": document["machine"], **json.loads(json.dumps(document["parts"]["fanout"]))}
+    for row in later["rows"]:
+        row["per_delivery"] *= 10
+    made = blocks(merged(first, [later]))
+    assert "| 10, 256 in flight, TLS | 10.0 | 20.0 | 5.00 | 0.500 (bun) |" in made["shapes-tls"]
+    assert "| 1, 256 in flight | 1.00 |" in made["shapes-base"]
+    assert "1 rounds of 1 s: 10, 256 in flight, TLS; 100, one at a time, TLS" in made["facts"]
+
+
+def test_merged_refuses_what_cannot_be_compared(document: dict[str, Any]) -> None:
+    """A result without shapes, or of another machine, is refused; so is one that is not of a full run."""
+    other = {"machine": {**document["machine"], "processor": "abacus"}, "rows": []}
+    with pytest.raises(BenchError, match="on the same machine"):
+        merged(json.loads(json.dumps(document)), [other])
+    with pytest.raises(BenchError, match="on the same machine"):
+        merged(json.loads(json.dumps(document)), [{"machine": document["machine"]}])
+    with pytest.raises(BenchError, match="python -m bench full"):
+        merged({"rows": []}, [])
 
 
 def test_blocks_of_another_command() -> None:

@@ -158,7 +158,7 @@ class Admin:
             raise
         if not core.auth.remembered(credentials):
             address = client_address(
-                request.remote or "unix",
+                request.remote or "unknown",  # reset before it was accepted: no proxy whose word counts
                 request.headers.getall("X-Forwarded-For", []),
                 core.proxies,
                 trust_unix=core.trust_unix,

@@ -9,7 +9,9 @@ from typing import Any, Protocol
 import pytest
 
 from broker import WSMessageBroker
+from broker import auth as auth_module
 from broker.run import new_event_loop
+from tests.broker.door import Door, Verifications
 from tests.broker.doubles import House
 from tests.wire.raw import Response, Wire, closing, parse_response, upgrade_request
 
@@ -98,6 +100,22 @@ def house() -> Iterator[Callable[..., House]]:
     yield make
     for each in made:
         each.dispose()
+
+
+@pytest.fixture
+def verifications(monkeypatch: pytest.MonkeyPatch) -> Verifications:
+    """Verify by comparing text, so that each call can be counted and held up."""
+    double = Verifications()
+    monkeypatch.setattr(auth_module, "verify", double)
+    return double
+
+
+@pytest.fixture
+def doors() -> Iterator[list[Door]]:
+    made: list[Door] = []
+    yield made
+    for door in made:
+        door.auth.close()
 
 
 async def http(

@@ -290,6 +290,7 @@ async def test_broker_with_a_truncated_file_goes_on_as_before(
     await until(looking(broker, lambda: broker.core.counters.reloads["error"]))
     await alice.settled()
     await (await dial(broker, "t", "bob:geheim")).settled()
+    assert broker.core.census.by_user.counts == {"alice": 1, "bob": 1}
 
 
 async def test_broker_with_comments_only_sends_everybody_away(

@@ -247,7 +247,7 @@ async def test_pause_keeps_who_is_in_and_the_kernel_keeps_who_comes(
 
 @pytest.mark.both_loops
 async def test_pause_right_after_a_storm_cuts_off_nobody(
-    make_listener: Callable[..., Listener], bound: list[socket.socket]
+    make_listener: Callable[..., Listener], bound: list[socket.socket], accepted: list[Greeter]
 ) -> None:
     """Clients that were accepted a moment before the pause are served."""
     listener = make_listener(bind_hosts(["127.0.0.1"], 0))
@@ -259,6 +259,7 @@ async def test_pause_right_after_a_storm_cuts_off_nobody(
         await asyncio.sleep(0)
     for caller in callers:
         await caller.hears(b"hello")
+    assert len(accepted) == 30
 
 
 @pytest.mark.both_loops
@@ -374,3 +375,4 @@ async def test_accept_of_a_client_that_is_gone_goes_on_with_the_next(
     _, moody = make_acceptor([errno.ECONNABORTED])
     caller = await Caller.call(bound, moody.sock.getsockname())
     await caller.hears(b"hello")
+    assert moody.tries >= 2

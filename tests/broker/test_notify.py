@@ -55,6 +55,7 @@ def test_notifier_without_a_manager_does_nothing(tmp_path: Path) -> None:
     """No NOTIFY_SOCKET, or one that nobody listens on, is no fault."""
     Notifier({}).ready("x")
     Notifier({"NOTIFY_SOCKET": str(tmp_path / "nobody")}).ready("x")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_notifier_by_default_reads_this_process(monkeypatch: pytest.MonkeyPatch, manager: socket.socket) -> None:
@@ -144,3 +145,4 @@ async def test_broker_resets_the_watchdog_while_its_loop_turns(
                 return signs >= 3
 
     await until(three_signs)
+    assert signs >= 3

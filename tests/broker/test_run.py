@@ -1,6 +1,7 @@
 """What a broker as a process adds: its loop, and what becomes of errors that nobody caught."""
 
 import asyncio
+import logging
 import sys
 from pathlib import Path
 from typing import Any, cast
@@ -90,7 +91,9 @@ def test_new_event_loop_without_uvloop_is_asyncios_own(monkeypatch: pytest.Monke
 
 def test_reopen_without_a_log_file_does_nothing() -> None:
     """USR1 to a broker that logs to standard error is no fault."""
-    _reopen(configure("text", "info"))
+    handler = configure("text", "info")
+    _reopen(handler)
+    assert handler in logging.getLogger("broker").handlers
 
 
 def test_reopen_where_the_directory_is_gone_is_no_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

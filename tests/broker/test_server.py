@@ -466,8 +466,10 @@ async def test_stop_is_safe_before_start_and_twice(accounts: Path) -> None:
     broker = WSMessageBroker(password_file=str(accounts), port=0, admin_port=0, drain_time=0)
     await broker.stop()
     await broker.start()
+    assert broker.listener.accepting
     await broker.stop()
     await broker.stop()
+    assert not broker.listener.accepting
 
 
 async def test_drain_of_nobody_is_over_at_once(make_broker: MakeBroker) -> None:
@@ -475,3 +477,4 @@ async def test_drain_of_nobody_is_over_at_once(make_broker: MakeBroker) -> None:
     broker = await make_broker(drain_time="1h")
     async with asyncio.timeout(10):
         await broker.stop()
+    assert broker.listener.sockets == []

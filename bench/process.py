@@ -14,8 +14,8 @@ from typing import BinaryIO
 
 from bench.budget import BenchError
 from bench.peers.base import REPOSITORY, Peer
-from bench.ports import free_port
 from bench.wire import upgrade_request
+from examples.ports import free_port
 
 _START_SECONDS = 20.0
 _STOP_SECONDS = 15.0

@@ -15,7 +15,8 @@ from typing import Final
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
-from examples.stage import broker_process, free_port, make_accounts, paint, say
+from examples.ports import free_port
+from examples.stage import broker_process, make_accounts, paint, say
 from otp.publisher import AsyncPublisher
 
 TOPIC: Final = "sms"

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -40,14 +39,6 @@ def make_accounts(file: Path, users: Sequence[str]) -> dict[str, str]:
         for user, password in passwords.items():
             accounts.set(user, hash_password(password))
     return passwords
-
-
-def free_port() -> int:
-    """Return a TCP port that is free on the loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import bcrypt
 import pytest
 
 from broker import WSMessageBroker
+from examples import ports
 
 ACCOUNTS = {"alice": "secret", "bob": "geheim"}
 
@@ -35,11 +35,8 @@ def accounts(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def free_port() -> int:
-    """A TCP port that was free a moment ago on both loopbacks."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port that nobody uses."""
+    return ports.free_port()
 
 
 @pytest.fixture

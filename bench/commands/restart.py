@@ -14,11 +14,11 @@ from bench.context import Context
 from bench.cpu import CpuReader
 from bench.handshakes import Rush
 from bench.peers import Peer
-from bench.ports import free_port
 from bench.process import Running, running
 from bench.report import Table, number, progress, ratio
 from bench.selection import BASELINE
 from bench.stats import median, percentile
+from examples.ports import free_port
 
 BUDGET = 300.0
 QUICK_BUDGET = 60.0

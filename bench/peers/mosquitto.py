@@ -9,9 +9,9 @@ import subprocess
 from pathlib import Path
 
 from bench.peers.base import Peer, missing_program
-from bench.ports import free_port
 from bench.shapes import Shape
 from bench.wire import BINARY, Dialect
+from examples.ports import free_port
 
 _ITERATIONS = 101  # what mosquitto_passwd writes
 _LARGEST = 4096

@@ -5,8 +5,8 @@ import subprocess
 from pathlib import Path
 
 from bench.peers.base import Peer, missing_program
-from bench.ports import free_port
 from bench.wire import BINARY, Dialect
+from examples.ports import free_port
 
 # nats-server has no flag for its WebSocket listener, only this file.
 _CONFIG = """\

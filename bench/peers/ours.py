@@ -8,7 +8,7 @@ from pathlib import Path
 import bcrypt
 
 from bench.peers.base import ACCOUNT, Peer
-from bench.ports import free_port
+from examples.ports import free_port
 
 
 @functools.cache

@@ -11,9 +11,9 @@ from bench.cpu import CpuReader
 from bench.handshakes import Rush
 from bench.machine import choose_cores
 from bench.peers import PEERS
-from bench.ports import free_port
 from bench.process import running
 from bench.wire import upgrade_request
+from examples.ports import free_port
 
 CORE = choose_cores().broker
 

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tomllib
@@ -16,6 +15,7 @@ import pytest
 
 from broker.settings import Settings
 from broker.version import __version__
+from examples.ports import free_ports
 from tests.deploy.dockerfile import ROOT, Stage, allowed_paths, copy_build_context, read_dockerfile
 
 BUILD, FINAL = read_dockerfile()
@@ -103,16 +103,6 @@ def serving(image: Image, directory: Path, **environment: str) -> Iterator[subpr
             with suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
             process.stderr.read()
-
-
-def free_ports(count: int) -> list[int]:
-    with_probes = [socket.socket() for _ in range(count)]
-    for probe in with_probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [int(probe.getsockname()[1]) for probe in with_probes]
-    for probe in with_probes:
-        probe.close()
-    return ports
 
 
 def test_image_has_the_command_and_nothing_for_developers(image: Image) -> None:

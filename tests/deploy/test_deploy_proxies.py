@@ -4,7 +4,6 @@ import asyncio
 import base64
 import logging
 import os
-import socket
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
 from broker import WSMessageBroker
+from examples.ports import free_port
 from tests.conftest import MakeBroker, until
 from tests.deploy.proxy_kit import COMMANDS, Place, make_certificate, running_proxy
 
@@ -51,17 +51,10 @@ async def site(request: pytest.FixtureRequest, make_broker: MakeBroker, tmp_path
     home = tmp_path / "proxy"
     home.mkdir()
     certificate = make_certificate(home)
-    broker = await make_broker(trusted_proxies=["127.0.0.1"], settle_time="100ms", admin_port=_free_port())
-    place = Place(home, _free_port(), broker.port, broker.admin_port, certificate)
+    broker = await make_broker(trusted_proxies=["127.0.0.1"], settle_time="100ms", admin_port=free_port())
+    place = Place(home, free_port(), broker.port, broker.admin_port, certificate)
     async with running_proxy(request.param, place):
         yield Site(request.param, broker, place, certificate.client_context())
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def receive(client: ClientConnection, count: int) -> list[str | bytes]:

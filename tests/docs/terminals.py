@@ -16,7 +16,6 @@ Ports 9000 and 9001 stand for private ones, in what is run and in what it prints
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,17 +24,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from broker.settings import Settings
+from examples.ports import free_port
 from tests.docs.pages import Block
 
 PATIENCE = 20.0
 """Seconds for a text to appear and for a command to end."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Terminals:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from examples.ports import free_port
 from otp.store import OtpPolicy, OtpStore, SecretKey, redis_store, sqlite_store
 from otp.store.memory import MemoryBackend
 
@@ -89,14 +90,6 @@ def need_redis() -> None:
         pytest.fail(f"CI needs {' and '.join(missing)}")
     if missing:
         pytest.skip(f"needs {' and '.join(missing)}")
-
-
-def free_port() -> int:
-    """Return a port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture

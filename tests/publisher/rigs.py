@@ -21,8 +21,9 @@ from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from websockets.asyncio.client import ClientConnection, connect
 
+from examples.ports import free_ports
 from tests.publisher.certificates import Certificates
-from tests.publisher.servers import HOST, PASSWORD, Server, free_ports
+from tests.publisher.servers import HOST, PASSWORD, Server
 
 Inbox = asyncio.Queue[bytes]
 Reply = Callable[[dict[str, Any]], dict[str, Any]]

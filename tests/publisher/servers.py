@@ -26,6 +26,7 @@ from pathlib import Path
 import bcrypt
 import pytest
 
+from examples.ports import free_ports
 from tests.publisher.certificates import Certificates
 
 PASSWORD = "s3cret"
@@ -33,18 +34,6 @@ HOST = "127.0.0.1"
 
 _READY = 60.0
 """Seconds a server may take to start; RabbitMQ needs five on an idle machine."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Return TCP ports that were free a moment ago."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind((HOST, 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 def need(*programs: str) -> None:

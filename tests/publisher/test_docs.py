@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import typer
 
+from examples.ports import free_ports
 from otp import errors as otp_errors
 from otp.codes import ResponseCode
 from otp.publisher import AsyncPublisher, cli, errors
@@ -22,7 +23,7 @@ from otp.publisher.settings import SECTIONS, Broker, General, Road
 from tests.docs.pages import DOCS, blocks, code, prose, tables
 from tests.publisher.certificates import Certificates
 from tests.publisher.rigs import WsRig
-from tests.publisher.servers import BrokerServer, free_ports
+from tests.publisher.servers import BrokerServer
 
 PAGE = DOCS / "reference" / "publisher.md"
 TUTORIAL = DOCS / "tutorial" / "send-your-first-otp.md"

@@ -111,14 +111,15 @@ class LogFile(logging.handlers.WatchedFileHandler):
 
 
 def configure(
-    kind: Literal["text", "json"], level: str, file: str = ""
+    kind: Literal["text", "json"], level: str, file: str = "", root: str = ROOT
 ) -> logging.handlers.WatchedFileHandler | logging.StreamHandler[Any]:
-    """Send the broker's events to standard error or to a file.
+    """Send a program's events to standard error or to a file.
 
     Args:
         kind: how a line looks.
         level: the least important level that is written.
         file: where to; empty is standard error.
+        root: the logger whose events, and those of the loggers below it, are meant.
 
     Returns:
         The handler, so that USR1 can open its file again.
@@ -129,16 +130,16 @@ def configure(
     handler: logging.handlers.WatchedFileHandler | logging.StreamHandler[Any]
     handler = LogFile(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if kind == "json" else TextFormatter())
-    logger = logging.getLogger(ROOT)
+    logger = logging.getLogger(root)
     for old in logger.handlers[:]:
         logger.removeHandler(old)
         old.close()
     logger.addHandler(handler)
     logger.propagate = False
-    set_level(level)
+    set_level(level, root)
     return handler
 
 
-def set_level(level: str) -> None:
+def set_level(level: str, root: str = ROOT) -> None:
     """Change the least important level that is written."""
-    logging.getLogger(ROOT).setLevel(level.upper())
+    logging.getLogger(root).setLevel(level.upper())

@@ -107,7 +107,11 @@ def read(payload: bytes | bytearray | str, arrived: float, *, offset: float = ex
     Raises:
         InvalidMessage: It cannot be carried out; ``command`` holds its name where there was one.
     """
-    request = read_object(payload)
+    return interpret(read_object(payload), arrived, offset=offset)
+
+
+def interpret(request: dict[str, Any], arrived: float, *, offset: float = expiry.DEFAULT_OFFSET) -> Incoming:
+    """Return the command an object is, for whoever looked into it already; see ``read``."""
     name = request.get("command")
     if not isinstance(name, str) or not 0 < len(name) <= fields.MAX_ID:
         raise InvalidMessage("The message has no command that could be one.")

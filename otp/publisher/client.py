@@ -24,10 +24,10 @@ from typing import Any, Self
 from otp import messages
 from otp.codes import ResponseCode
 from otp.errors import InvalidInput, OtpError
+from otp.issuing import Codes, Deliver
 from otp.messages import Command, Message, Scalar
 from otp.numbers import is_email
 from otp.publisher import codes_of_our_own
-from otp.publisher.codes_of_our_own import Codes
 from otp.publisher.config import load
 from otp.publisher.sender import QUESTIONS, Sender
 from otp.publisher.settings import Settings
@@ -340,7 +340,7 @@ class AsyncPublisher:
 
     def _delivery(
         self, command: Command, template: Template, subject: str, message_id: Scalar | None, about: dict[str, Any]
-    ) -> codes_of_our_own.Deliver:
+    ) -> Deliver:
         """Return what sends a code of our own and answers under ``command``."""
 
         async def deliver(issued: Issued) -> Result:

@@ -1,0 +1,1 @@
+"""Drive GSM modems: the SMS codec, the AT dialogue, and which modem a message goes to."""

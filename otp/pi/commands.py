@@ -1,0 +1,379 @@
+"""Carry out commands, whatever road they came over.
+
+| command                                  | what is done                              | stored as            |
+|------------------------------------------|-------------------------------------------|----------------------|
+| send-sms send-email send-mail            | the message is stored and sent            | a message            |
+| send-message                             | the same; an ``@`` makes it a mail        | a message            |
+| request-otp resend-otp                   | a code is made (again) and sent           | a message            |
+| verify-otp cancel-otp                    | the code is compared, or forgotten        | a command            |
+| block-msisdn unblock-msisdn              | the block list changes                    | a command            |
+| request-ussd                             | a modem asks the network                  | a command            |
+| get-modem-list echo                      | answered                                  | nothing              |
+| anything with a ``response_code``        | nothing: it is an answer, not a command   | nothing              |
+| anything else                            | refused                                   | a rejected command   |
+
+``take`` returns when a command is stored, so that its road may forget it; ``ask`` returns its answer.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from broker.logs import Log, describe
+from otp import incoming as wire
+from otp.codes import ResponseCode
+from otp.errors import InvalidMessage, OtpError, StoreError
+from otp.incoming import Incoming
+from otp.issuing import Codes
+from otp.json_reader import read_object
+from otp.messages import Command
+from otp.numbers import Numbers, is_email
+from otp.pi import answers
+from otp.pi.callbacks import Callbacks
+from otp.pi.journal import Journal, StorageError
+from otp.pi.model import Origin, Priority, RejectedError, State, UnstoredError
+from otp.pi.sending import Sending, priority_of
+from otp.pi.telephony import Telephony
+from otp.results import Result
+from otp.store import Issued
+from otp.templates import Template
+
+Counted = Callable[[str, str, str], None]
+"""Told of each command that was answered: its name, its road, its response code."""
+
+_NOTHING_TO_STORE = frozenset({Command.ECHO, Command.GET_MODEM_LIST})
+_LOG = Log("otp.pi")
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One command being carried out.
+
+    Attributes:
+        incoming: The command.
+        origin: Where it came from.
+        is_stored: Set once it is stored: from then on it is ours.
+        wait: Whether anybody awaits the outcome.
+    """
+
+    incoming: Incoming
+    origin: Origin
+    is_stored: asyncio.Event
+    wait: bool
+
+    def stored(self) -> None:
+        """Say that it is stored."""
+        self.is_stored.set()
+
+
+class Commands:
+    """What a command does.
+
+    Args:
+        sending: Stores and sends messages.
+        codes: Codes made here.
+        journal: Where commands and the block list are kept.
+        modems: For the list of modems, and USSD.
+        numbers: How receivers are read.
+        callbacks: Publishes answers.
+        offset: Seconds a command is good for that does not say.
+        answer_timeout: Seconds that an answer is waited for.
+        clock: Returns Unix seconds.
+        counted: See ``Counted``.
+    """
+
+    def __init__(
+        self,
+        *,
+        sending: Sending,
+        codes: Codes,
+        journal: Journal,
+        modems: Telephony,
+        numbers: Numbers,
+        callbacks: Callbacks,
+        offset: float,
+        answer_timeout: float,
+        clock: Callable[[], float],
+        counted: Counted = lambda _command, _road, _code: None,
+    ) -> None:
+        self._sending = sending
+        self._codes = codes
+        self._journal = journal
+        self._modems = modems
+        self._numbers = numbers
+        self._callbacks = callbacks
+        self._offset = offset
+        self._answer_timeout = answer_timeout
+        self._clock = clock
+        self._counted = counted
+        self._running: set[asyncio.Task[Result]] = set()
+        self._actions: dict[Command, Callable[[_Call], Awaitable[Result]]] = {
+            Command.SEND_SMS: self._send,
+            Command.SEND_EMAIL: self._send,
+            Command.SEND_MESSAGE: self._send,
+            Command.REQUEST_OTP: self._request_otp,
+            Command.RESEND_OTP: self._resend_otp,
+            Command.VERIFY_OTP: self._verify_otp,
+            Command.CANCEL_OTP: self._cancel_otp,
+            Command.BLOCK_MSISDN: self._block,
+            Command.UNBLOCK_MSISDN: self._unblock,
+            Command.REQUEST_USSD: self._ussd,
+            Command.GET_MODEM_LIST: self._modem_list,
+            Command.ECHO: self._echo,
+        }
+
+    async def take(self, payload: bytes, origin: Origin) -> None:
+        """Store the command a road brought, and see that it is carried out.
+
+        Raises:
+            RejectedError: It is no command; it stands in the journal.
+            UnstoredError: It could not be stored; it must not be acknowledged.
+        """
+        try:
+            incoming = await self._read(payload, origin)
+        except StorageError as error:
+            raise UnstoredError(str(error)) from None
+        except InvalidMessage as error:
+            raise RejectedError(str(error)) from None
+        if incoming is None:
+            return
+        wanted = self._callbacks.wanted(incoming, origin)
+        begun = await self._begin(incoming, origin, wait=wanted)
+        if wanted:
+            self._callbacks.publish(incoming, origin, asyncio.ensure_future(self._answer(incoming, origin, begun)))
+
+    async def ask(self, payload: bytes, origin: Origin) -> dict[str, Any]:
+        """Carry out a command and return its answer; whatever goes wrong is in the answer."""
+        try:
+            incoming = await self._read(payload, origin)
+            if incoming is None:
+                text = "This has a response_code: it is an answer, not a command."
+                return answers.to_json(Result("", ResponseCode.FAILED, message=text, reason="not_a_command"))
+            begun = await self._begin(incoming, origin, wait=True)
+        except InvalidMessage as error:
+            return self._count(Result.refused(error.command, error), origin)
+        except (StorageError, UnstoredError) as error:
+            return self._count(_unstored("", error), origin)
+        return await self._answer(incoming, origin, begun)
+
+    async def close(self) -> None:
+        """Stop waiting for outcomes; what is stored stays stored."""
+        await self._callbacks.close()
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    # -- from payload to task
+
+    async def _read(self, payload: bytes, origin: Origin) -> Incoming | None:
+        """Return the command a payload holds, ``None`` for an answer.
+
+        Raises:
+            InvalidMessage: It is neither; it stands in the journal now.
+        """
+        arrived = self._clock()
+        try:
+            request = read_object(payload)
+            if "response_code" in request or "response-code" in request:
+                return None
+            return wire.interpret(request, arrived, offset=self._offset)
+        except InvalidMessage as error:
+            number = await self._journal.record(
+                command=error.command if error.reason != "unknown_command" else "",
+                origin=origin,
+                arrived=arrived,
+                state=State.REJECTED,
+                reason=error.reason,
+                length=len(payload),
+                digest_of=payload,
+            )
+            _LOG.warning("rejected", road=origin.road, journal=number, reason=error.reason)
+            raise
+
+    async def _begin(self, incoming: Incoming, origin: Origin, *, wait: bool) -> "asyncio.Task[Result]":
+        """Return the task that carries out a command, once the command is stored."""
+        stored = asyncio.Event()
+        task = asyncio.create_task(self._carry_out(_Call(incoming, origin, stored, wait)))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        task.add_done_callback(lambda _: stored.set())
+        await stored.wait()
+        if task.done():
+            task.result()
+        return task
+
+    async def _carry_out(self, call: _Call) -> Result:
+        """Carry out a command; only one that could not be stored ends in an exception, ``UnstoredError``."""
+        try:
+            return await self._try(call)
+        except (StorageError, StoreError) as error:
+            if call.is_stored.is_set():
+                return _unstored(call.incoming.command, error)
+            raise UnstoredError(str(error)) from None
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not take the road down, nor show the command
+            _LOG.error("command_failed", command=call.incoming.action, road=call.origin.road, error=describe(error))
+            return Result(call.incoming.command, ResponseCode.FAILED, reason="internal_error")
+
+    async def _try(self, call: _Call) -> Result:
+        """Carry out a command, or keep it as refused; a code that exists already is a duplicate."""
+        try:
+            return await self._actions[call.incoming.action](call)
+        except StoreError:
+            raise
+        except OtpError as error:
+            state = State.DUPLICATE if error.code is ResponseCode.DUPLICATED else State.FAILED
+            await self._record(call, state, error.reason)
+            return Result.refused(call.incoming.command, error, call.incoming.about())
+
+    async def _answer(self, incoming: Incoming, origin: Origin, begun: "asyncio.Task[Result]") -> dict[str, Any]:
+        """Return the answer, or that it is not known yet when that takes too long; the work goes on."""
+        done, _ = await asyncio.wait({begun}, timeout=self._answer_timeout)
+        if not done:
+            return self._count(_queued(incoming), origin)
+        return self._count(begun.result(), origin)
+
+    def _count(self, result: Result, origin: Origin) -> dict[str, Any]:
+        self._counted(result.command, origin.road, result.response_code)
+        return answers.to_json(result)
+
+    # -- messages
+
+    async def _send(self, call: _Call) -> Result:
+        incoming = call.incoming
+        return await self._sending.send(
+            incoming,
+            call.origin,
+            call.stored,
+            text=incoming.message,
+            deadline=incoming.deadline,
+            priority=priority_of(incoming, self._clock()),
+            wait=call.wait,
+        )
+
+    async def _request_otp(self, call: _Call) -> Result:
+        incoming = call.incoming
+        template = Template(incoming.message)
+        if incoming.lifetime is not None and incoming.lifetime <= 0:
+            await self._record(call, State.EXPIRED, "expired")
+            return Result(
+                incoming.command, ResponseCode.EXPIRED, incoming.about(), answers.sentence("expired"), "expired"
+            )
+        return await self._codes.create(
+            lambda issued: self._deliver(call, template, issued),
+            receiver=incoming.receiver,
+            reference=incoming.reference,
+            params=incoming.params,
+            lifetime=incoming.lifetime,
+        )
+
+    async def _resend_otp(self, call: _Call) -> Result:
+        template = Template(call.incoming.message or "%s")
+        return await self._codes.resend(
+            lambda issued: self._deliver(call, template, issued),
+            receiver=call.incoming.receiver,
+            reference=call.incoming.reference,
+        )
+
+    async def _deliver(self, call: _Call, template: Template, issued: Issued) -> Result:
+        """Send a code; it is waited for whoever asks, since a code that was not sent is taken back."""
+        sms = not is_email(issued.receiver)
+        try:
+            sent = await self._sending.send(
+                call.incoming,
+                call.origin,
+                call.stored,
+                text=template.render(issued.code, sms=sms),
+                deadline=issued.expires_at,
+                priority=Priority.OTP,
+                wait=True,
+            )
+        except asyncio.CancelledError:
+            if not call.is_stored.is_set():
+                raise
+            # The service ends with the code stored: it will be sent after the next start and must be right then.
+            return _queued(call.incoming)
+        if not sent.ok:
+            return sent
+        shortened = f" Its lifetime is {issued.lifetime} s, the longest allowed." if issued.shortened else ""
+        return Result(
+            sent.command,
+            sent.response_code,
+            sent.data,
+            sent.message + shortened,
+            sent.reason,
+            expires_at=issued.expires_at,
+            resend_after=issued.resend_after,
+        )
+
+    async def _verify_otp(self, call: _Call) -> Result:
+        incoming = call.incoming
+        code = await self._codes.verify(
+            receiver=incoming.receiver, otp=incoming.otp, reference=incoming.reference, params=incoming.params
+        )
+        reason = None if code.ok else code.name.lower()
+        return Result(incoming.command, code, incoming.about(), reason=reason)
+
+    async def _cancel_otp(self, call: _Call) -> Result:
+        incoming = call.incoming
+        await self._codes.cancel(receiver=incoming.receiver, reference=incoming.reference)
+        return await self._done(call)
+
+    # -- everything else
+
+    async def _block(self, call: _Call) -> Result:
+        await self._journal.block(self._numbers.key(call.incoming.receiver))
+        return await self._done(call)
+
+    async def _unblock(self, call: _Call) -> Result:
+        await self._journal.unblock(self._numbers.key(call.incoming.receiver))
+        return await self._done(call)
+
+    async def _ussd(self, call: _Call) -> Result:
+        """Ask the network; it is stored first and asked once, since a USSD code may buy something."""
+        number = await self._record(call, State.SENDING, "")
+        call.stored()
+        result = await self._modems.ussd(call.incoming)
+        state = State.DONE if result.ok else State.FAILED
+        await self._journal.finish_command(number, state, result.reason or "")
+        return result
+
+    async def _modem_list(self, call: _Call) -> Result:
+        call.stored()
+        data = {**call.incoming.about(), "modem_list": self._modems.modem_list()}
+        return Result(call.incoming.command, ResponseCode.SUCCESS, data)
+
+    async def _echo(self, call: _Call) -> Result:
+        call.stored()
+        return Result(call.incoming.command, ResponseCode.SUCCESS, call.incoming.data)
+
+    async def _done(self, call: _Call) -> Result:
+        await self._record(call, State.DONE, "")
+        return Result(call.incoming.command, ResponseCode.SUCCESS, call.incoming.about())
+
+    async def _record(self, call: _Call, state: State, reason: str) -> int:
+        incoming = call.incoming
+        if incoming.action in _NOTHING_TO_STORE:
+            return 0
+        payload = json.dumps(incoming.request, separators=(",", ":")).encode()
+        return await self._journal.record(
+            command=incoming.command,
+            origin=call.origin,
+            arrived=self._clock(),
+            state=state,
+            receiver=incoming.receiver,
+            reason=reason,
+            length=len(payload),
+            digest_of=payload,
+        )
+
+
+def _queued(incoming: Incoming) -> Result:
+    text = answers.sentence("queued")
+    return Result(incoming.command, ResponseCode.HANDED_OVER, incoming.about(), text, "queued")
+
+
+def _unstored(command: str, error: Exception) -> Result:
+    text = f"It could not be stored, so nothing was done: {error}"
+    return Result(command, ResponseCode.FAILED, message=text, reason="store_unavailable")

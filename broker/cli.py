@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import io
 import os
 import resource
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, BinaryIO, Final
 
 import typer
 
@@ -23,6 +24,7 @@ from broker.config import (
     load_settings,
     toml_value,
 )
+from broker.lines import lines_of
 from broker.listener import ListenError
 from broker.logs import configure
 from broker.run import run
@@ -175,14 +177,22 @@ def pub(
     _client(publish(url, _messages(text, whole), timeout))
 
 
-def _messages(text: str, whole: bool) -> Iterator[str]:
+async def _messages(text: str, whole: bool) -> AsyncIterator[str]:
     if text != "-":
         yield os.fsencode(text).decode()
     elif whole:
         yield sys.stdin.buffer.read().decode()
     else:
-        for line in sys.stdin.buffer:
+        async for line in lines_of(_standard_input()):
             yield line.rstrip(b"\r\n").decode()
+
+
+def _standard_input() -> BinaryIO:
+    """Return a reader of its own: at exit Python locks `sys.stdin`, which a thread that waits for a line holds."""
+    try:
+        return open(os.dup(sys.stdin.fileno()), "rb")  # noqa: PTH123 - a descriptor; open to the end
+    except io.UnsupportedOperation:
+        return sys.stdin.buffer
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from typing import Final
 
 from websockets.asyncio.client import connect
@@ -13,14 +13,17 @@ class ClientError(Exception):
     """Say why the broker could not be used, in one line."""
 
 
-async def publish(url: str, messages: Iterable[str | bytes], timeout: float = 10.0) -> int:
+Messages = Iterable[str | bytes] | AsyncIterable[str | bytes]
+
+
+async def publish(url: str, messages: Messages, timeout: float = 10.0) -> int:
     """Publish messages, and return once the broker has fanned them out.
 
     The ping behind the last message is answered only after everything before it was fanned out.
 
     Args:
         url: `ws://user:password@host:port/ws?topic=NAME`.
-        messages: text, or bytes for binary messages.
+        messages: text, or bytes for binary messages; from an asynchronous source, pings are answered meanwhile.
         timeout: seconds for connecting and for each answer.
 
     Returns:
@@ -32,7 +35,7 @@ async def publish(url: str, messages: Iterable[str | bytes], timeout: float = 10
     count = 0
     try:
         async with connect(url, open_timeout=timeout, ping_interval=None, max_queue=None, proxy=None) as socket:
-            for message in messages:
+            async for message in _each(messages):
                 await socket.send(message)
                 count += 1
             async with asyncio.timeout(timeout):
@@ -40,6 +43,15 @@ async def publish(url: str, messages: Iterable[str | bytes], timeout: float = 10
     except (WebSocketException, OSError, TimeoutError) as error:
         raise ClientError(explain(error)) from None
     return count
+
+
+async def _each(messages: Messages) -> AsyncGenerator[str | bytes, None]:
+    if isinstance(messages, Iterable):
+        for message in messages:
+            yield message
+    else:
+        async for message in messages:
+            yield message
 
 
 async def subscribe(url: str, timeout: float = 10.0) -> AsyncGenerator[str | bytes, None]:

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 from broker import WSMessageBroker
 from broker.client import ClientError, explain, publish, subscribe
@@ -51,6 +52,29 @@ async def test_publish_of_too_much_says_what_the_broker_said(make_broker: MakeBr
     broker = await make_broker(max_message_size=10)
     with pytest.raises(ClientError, match=r"^the broker closed the connection: 1009 message_too_big: more than 10 "):
         await publish(url_of(broker), ["x" * 11])
+
+
+async def test_publish_answers_pings_while_its_source_is_silent() -> None:
+    """A pipe on which nothing comes for an hour costs no connection: the loop turns while it waits."""
+    answered = asyncio.Event()
+    got: list[str | bytes] = []
+
+    async def source() -> AsyncIterator[str]:
+        yield "before"
+        await answered.wait()
+        yield "after"
+
+    async def ask_for_life(client: ServerConnection) -> None:
+        got.append(await client.recv())
+        await (await client.ping(b"still there?"))
+        answered.set()
+        got.append(await client.recv())
+        await client.wait_closed()
+
+    async with serve(ask_for_life, "127.0.0.1", 0, ping_interval=None) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert await publish(f"ws://127.0.0.1:{port}/ws", source()) == 2
+    assert got == ["before", "after"]
 
 
 # -- subscribe

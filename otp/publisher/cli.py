@@ -19,8 +19,8 @@ from otp.errors import OtpError
 from otp.publisher.check import findings
 from otp.publisher.client import DEFAULT_LIFETIME, AsyncPublisher
 from otp.publisher.config import CONFIG_VARIABLE
-from otp.publisher.transports import tls
 from otp.results import Result
+from otp.roads import tls
 
 FAILED = 1
 USAGE = 2

@@ -22,6 +22,7 @@ _SETTINGS = {
 }
 """The settings that numbers of the policy are read from."""
 
+
 def numbers(general: General) -> Numbers:
     """Return the rules for receivers.
 

@@ -18,8 +18,9 @@ import typer
 from examples.ports import free_ports
 from otp import errors as otp_errors
 from otp.codes import ResponseCode
-from otp.publisher import AsyncPublisher, cli, errors
+from otp.publisher import AsyncPublisher, cli
 from otp.publisher.settings import SECTIONS, Broker, General, Road
+from otp.roads import errors
 from tests.docs.pages import DOCS, blocks, code, prose, tables
 from tests.publisher.certificates import Certificates
 from tests.publisher.rigs import WsRig
@@ -97,7 +98,7 @@ def test_every_response_code_has_its_line() -> None:
 def raised_reasons() -> set[str]:
     """Return every reason a road gives, from the calls in the code."""
     found = set()
-    for file in (ROOT / "otp" / "publisher").rglob("*.py"):
+    for file in [each for part in ("publisher", "roads") for each in (ROOT / "otp" / part).rglob("*.py")]:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "RoadError":
                 first = node.args[0]

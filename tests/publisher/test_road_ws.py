@@ -12,7 +12,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from otp.publisher.transports import kept
-from otp.publisher.transports.ws import with_topic
+from otp.roads.http import with_topic
 from tests.conftest import until
 from tests.publisher.certificates import Certificates
 from tests.publisher.conftest import MakePublisher, arrived

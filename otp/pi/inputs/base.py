@@ -1,13 +1,13 @@
 """Say what a way in has to promise; the four of them are in the modules beside this one.
 
-| way in        | is acknowledged by                  | a command that cannot be stored              | lost while we are away |
-|---------------|-------------------------------------|----------------------------------------------|------------------------|
-| ws            | the pong of the server's next ping  | is held and tried again; pings wait behind   | as the broker keeps    |
-| amqp          | ``basic.ack``                       | goes back to the queue with all behind it    | no                     |
-| redis pubsub  | nothing: Redis asks for none        | is held and tried again                      | yes                    |
-| redis stream  | ``XACK``                            | stays pending, is read again                 | no                     |
-| redis list    | ``LREM`` from the list of our own   | stays in that list, is read again            | no                     |
-| mqtt          | ``PUBACK`` or ``PUBREC``/``PUBCOMP``| not acknowledged: comes again with a new link| no                     |
+| way in       | acknowledged by                | what cannot be stored                      | sent while we are away |
+|--------------|--------------------------------|--------------------------------------------|------------------------|
+| ws           | the pong of the next ping      | is held and tried again; pings wait behind | as the broker keeps it |
+| amqp         | basic.ack                      | goes back to its queue, with all behind it | waits                  |
+| redis pubsub | nothing: Redis asks for none   | is held and tried again                    | is lost                |
+| redis stream | XACK                           | stays pending and is read again            | waits                  |
+| redis list   | LREM from a list of our own    | stays in that list and is read again       | waits                  |
+| mqtt         | PUBACK, or PUBREC with QoS 2   | comes again on a new connection            | waits                  |
 
 All of them hand over one message after the other, in the order of arrival, and acknowledge none before ``take`` has
 returned or has refused it for good.

@@ -6,7 +6,6 @@ missing), the message is mandatory (the broker returns what has no queue), and t
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,23 +15,23 @@ from aiormq import exceptions
 
 from otp.publisher.errors import ConfigError, RoadError
 from otp.publisher.settings import Amqp
-from otp.publisher.transports import failures, tls
 from otp.publisher.transports.base import Answer, Receipt
 from otp.publisher.transports.first import First
 from otp.publisher.transports.kept import Kept, quietly
-
-PORT, TLS_PORT = 5672, 5671
-
-_HEARTBEAT = 20
-"""Seconds: a dead connection is noticed within twice that, even while nothing is sent."""
-
-_LONGEST_NAME = 255
-"""Bytes of a routing key (AMQP 0-9-1, short string)."""
+from otp.roads import failures, tls
+from otp.roads.amqp import (
+    BAD_CREDENTIALS,
+    HEARTBEAT,
+    LONGEST_NAME,
+    LOST,
+    PORT,
+    TLS_PORT,
+    refused_virtual_host,
+    silence_bodies,
+)
 
 _LONGEST_LIFE = (2**32 - 1) // 1000
 """Seconds that a message may wait in RabbitMQ at most, which counts milliseconds; 49 days."""
-
-_LOST = (exceptions.AMQPError, exceptions.ChannelInvalidStateError, OSError, RuntimeError)
 
 
 def open_road(settings: Amqp) -> "AmqpRoad":
@@ -46,14 +45,14 @@ class AmqpRoad:
     answers_at_once = False
 
     def __init__(self, settings: Amqp) -> None:
-        if len(settings.topic.encode()) > _LONGEST_NAME:
-            raise ConfigError(f"topic of [AMQP] has more than {_LONGEST_NAME} bytes.")
+        if len(settings.topic.encode()) > LONGEST_NAME:
+            raise ConfigError(f"topic of [AMQP] has more than {LONGEST_NAME} bytes.")
         self._settings = settings
         self._port = settings.port or (TLS_PORT if settings.tls else PORT)
         self._server = f"{settings.host}:{self._port}"
         self._tls = tls.context(settings) if settings.tls else None
         self._kept = Kept(self._connect, _Link.alive, _Link.prove, _Link.close)
-        _silence_bodies()
+        silence_bodies()
 
     async def send(self, payload: bytes, lifetime: int | None) -> Receipt:
         """Publish one message and wait for the broker's confirm."""
@@ -116,14 +115,14 @@ class AmqpRoad:
                     ssl=settings.tls,
                     ssl_context=self._tls,
                     client_properties={"connection_name": "otp-publisher"},
-                    heartbeat=_HEARTBEAT,
+                    heartbeat=HEARTBEAT,
                 )
                 return _Link(connection, settings)
-        except (exceptions.ProbableAuthenticationError, exceptions.AuthenticationError):
+        except BAD_CREDENTIALS:
             text = f"{self._server} did not accept username and password."
             raise RoadError("unauthorized", text) from None
-        except _LOST as error:
-            if _refused_virtual_host(error):
+        except LOST as error:
+            if refused_virtual_host(error):
                 text = f"{self._server} does not let this account into virtual host {settings.vhost}."
                 raise RoadError("forbidden", text) from None
             raise failures.not_connected(error, self._server) from error
@@ -144,7 +143,7 @@ class AmqpRoad:
             raise RoadError("rejected", text) from None
         except exceptions.DeliveryError:
             raise RoadError("rejected", f"{self._server} did not take the message (nack).") from None
-        except _LOST as error:
+        except LOST as error:
             raise failures.broken(error, self._server) from error
 
     def _ended(self) -> RoadError:
@@ -216,15 +215,6 @@ class _Link:
         return self._looking
 
 
-def _refused_virtual_host(error: Exception) -> bool:
-    """Tell whether the broker closed the connection when the virtual host was to be opened.
-
-    The library takes that Close for a malformed answer where it expected OpenOk.
-    """
-    opening = isinstance(error, exceptions.InvalidFrameError) and "Connection.OpenOk" in str(error)
-    return opening or isinstance(error, exceptions.ConnectionClosed)
-
-
 async def _put_away(channel: AbstractChannel, queue: AbstractQueue, consumer: str) -> None:
     """Delete a queue of our own; without a consumer, since the library warns of one that loses its queue."""
     await queue.cancel(consumer)
@@ -238,15 +228,3 @@ def _note(consumers: int | None) -> str:
     if consumers == 0:
         return "The broker has the message, but nobody consumes from the queue at the moment."
     return "The broker has the message."
-
-
-def _silence_bodies() -> None:
-    """Keep the library from writing the frames it sends, bodies included, into a log at level DEBUG."""
-    for name in ("aiormq.connection", "aiormq.channel", "aio_pika"):
-        logger = logging.getLogger(name)
-        if _above_debug not in logger.filters:
-            logger.addFilter(_above_debug)
-
-
-def _above_debug(record: logging.LogRecord) -> bool:
-    return record.levelno > logging.DEBUG

@@ -20,10 +20,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from otp.publisher.errors import ConfigError, RoadError
 from otp.publisher.settings import Mqtt, MqttProtocol
-from otp.publisher.transports import failures, tls
 from otp.publisher.transports.base import Answer, Receipt
 from otp.publisher.transports.first import First
 from otp.publisher.transports.kept import Kept, quietly
+from otp.roads import failures, tls
 
 PORT, TLS_PORT = 1883, 8883
 

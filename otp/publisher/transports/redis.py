@@ -6,27 +6,22 @@ is gone (https://redis.io/docs/latest/commands/publish/).
 
 import asyncio
 import logging
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from redis import exceptions
-from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import ConnectionPool, Redis
 
 from otp.publisher.errors import RoadError
 from otp.publisher.settings import Redis as Settings
-from otp.publisher.transports import failures, tls
 from otp.publisher.transports.base import Answer, Receipt
 from otp.publisher.transports.first import First
 from otp.publisher.transports.kept import Kept, quietly
-
-PORT = 6379
+from otp.roads import failures, tls
+from otp.roads.redis import LOST, PORT, not_connected, pool
 
 _LOG = logging.getLogger(__name__)
-_LOST = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
 
 
 def open_road(settings: Settings) -> "RedisRoad":
@@ -125,25 +120,21 @@ class RedisRoad:
         except BaseException as error:
             await quietly(_close(client))
             if isinstance(error, (exceptions.RedisError, OSError)):
-                raise _not_connected(error, self._server) from error
+                raise not_connected(error, self._server) from error
             raise
         return client
 
     def _pool(self, username: str, password: str) -> ConnectionPool:
-        """Return a pool whose connections never repeat a command: a message must not go out twice."""
-        options: dict[str, Any] = {
-            "host": self._settings.host,
-            "port": self._settings.port or PORT,
-            "username": (username or None) if password else None,
-            "password": password or None,
-            "protocol": 2,
-            "retry": Retry(NoBackoff(), 0),
-            "socket_timeout": self._settings.callback_timeout,
-            "socket_connect_timeout": self._settings.connect_timeout,
-        }
-        if self._tls is None:
-            return ConnectionPool(connection_class=Connection, **options)
-        return ConnectionPool(connection_class=_TlsConnection, context=self._tls, **options)
+        settings = self._settings
+        return pool(
+            self._tls,
+            username=username,
+            password=password,
+            host=settings.host,
+            port=settings.port or PORT,
+            socket_timeout=settings.callback_timeout,
+            socket_connect_timeout=settings.connect_timeout,
+        )
 
     @asynccontextmanager
     async def _failures(self) -> AsyncIterator[None]:
@@ -151,23 +142,15 @@ class RedisRoad:
         try:
             yield
         except exceptions.AuthenticationError as error:
-            raise _not_connected(error, self._server) from error
+            raise not_connected(error, self._server) from error
         except exceptions.NoPermissionError:
             text = f"{self._server} does not allow this account to use channel {self._settings.topic}."
             raise RoadError("forbidden", text) from None
-        except _LOST as error:
+        except LOST as error:
             raise failures.broken(error, self._server) from error
         except exceptions.RedisError as error:
             text = f"{self._server} refused the message: {failures.reason(error)}."
             raise RoadError("rejected", text) from None
-
-
-class _TlsConnection(SSLConnection):
-    """A connection over TLS with a context made beforehand, the same as on every other road."""
-
-    def __init__(self, *, context: ssl.SSLContext, **options: Any) -> None:
-        super().__init__(**options)
-        self.ssl_context.context = context
 
 
 async def _prove(client: Any) -> None:
@@ -185,11 +168,3 @@ async def _next(subscriber: Any, kind: str) -> dict[str, Any]:
         if message is not None and message["type"] == kind:
             found: dict[str, Any] = message
             return found
-
-
-def _not_connected(error: Exception, server: str) -> RoadError:
-    """Return what a failed log-in becomes; a server that wants no password says so with an error as well."""
-    refused = isinstance(error, exceptions.AuthenticationError) or "NOAUTH" in str(error)
-    if refused or "without any password configured" in str(error):
-        return RoadError("unauthorized", f"{server} did not accept username and password.")
-    return failures.not_connected(error, server)

@@ -9,8 +9,8 @@ from yarl import URL
 
 from otp.publisher.errors import RoadError
 from otp.publisher.settings import Rest
-from otp.publisher.transports import failures, http
 from otp.publisher.transports.base import MAX_ANSWER, Receipt
+from otp.roads import failures, http, tls
 
 _HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 _OK = 200
@@ -30,7 +30,12 @@ class RestRoad:
         self._settings = settings
         parts = urlsplit(settings.url)
         self._server = parts.netloc
-        self._door = http.Door(settings, encrypted=parts.scheme == "https")
+        self._door = http.Door(
+            tls.context(settings) if parts.scheme == "https" else None,
+            username=settings.username,
+            password=settings.password,
+            connect_timeout=settings.connect_timeout,
+        )
 
     async def send(self, payload: bytes, lifetime: int | None) -> Receipt:
         """Post one message and return the answer."""

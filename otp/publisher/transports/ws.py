@@ -12,17 +12,16 @@ import re
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from urllib.parse import quote, unquote_plus
 
 import aiohttp
 from yarl import URL
 
 from otp.publisher.errors import RoadError
 from otp.publisher.settings import Ws
-from otp.publisher.transports import failures, http
 from otp.publisher.transports.base import MAX_ANSWER, Answer, Receipt
 from otp.publisher.transports.first import First
 from otp.publisher.transports.kept import Kept, quietly
+from otp.roads import failures, http, tls
 
 DEFAULT_PORT = 9000
 
@@ -31,9 +30,6 @@ _MAX_FRAME = 16 * 1024 * 1024
 
 _CLOSE_REASONS = {1008: "rejected", 1009: "rejected", 3000: "unauthorized", 3003: "forbidden"}
 """What a Close code says of the message that was not confirmed (3000 and 3003: IANA registry)."""
-
-_URL_SIGNS = "%/:?@!$&'()*+,;=-._~"
-"""What stands in a path or query as it is (RFC 3986, 3.3 and 3.4); ``%`` because settings may be encoded already."""
 
 _PHP_HINT = " The PHP publisher sent its user name as the password; here password is sent."
 
@@ -50,10 +46,13 @@ class WsRoad:
 
     def __init__(self, settings: Ws) -> None:
         self._settings = settings
-        port = settings.port or DEFAULT_PORT
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        self._server = f"{host}:{port}"
-        self._door = http.Door(settings, encrypted=settings.tls)
+        self._server = http.netloc(settings.host, settings.port or DEFAULT_PORT)
+        self._door = http.Door(
+            tls.context(settings) if settings.tls else None,
+            username=settings.username,
+            password=settings.password,
+            connect_timeout=settings.connect_timeout,
+        )
         self._kept = Kept(self._publishing_line, _Line.alive, _Line.confirm, _Line.close)
 
     async def send(self, payload: bytes, lifetime: int | None) -> Receipt:
@@ -101,7 +100,7 @@ class WsRoad:
 
     def _url(self, topic: str) -> URL:
         scheme = "wss" if self._settings.tls else "ws"
-        return URL(f"{scheme}://{self._server}{with_topic(self._settings.path, topic)}", encoded=True)
+        return URL(f"{scheme}://{self._server}{http.with_topic(self._settings.path, topic)}", encoded=True)
 
 
 class _Line:
@@ -201,17 +200,6 @@ class _Line:
             if not pong.done():
                 pong.set_exception(failure)
         self._pings.clear()
-
-
-def with_topic(path: str, topic: str) -> str:
-    """Return path and query with ``topic`` in it: in its old place where there was one, else at the end."""
-    route, _, query = quote(path, safe=_URL_SIGNS).partition("?")
-    wanted = f"topic={quote(topic, safe='')}"
-    parts = [part for part in query.split("&") if part]
-    places = [index for index, part in enumerate(parts) if unquote_plus(part.partition("=")[0]) == "topic"]
-    others = [part for index, part in enumerate(parts) if index not in places]
-    others.insert(places[0] if places else len(others), wanted)
-    return f"{route if route.startswith('/') else '/' + route}?{'&'.join(others)}"
 
 
 def _refused(status: int, server: str) -> RoadError:

@@ -4,7 +4,7 @@ import os
 import socket
 import ssl
 
-from otp.publisher.errors import RoadError
+from otp.roads.errors import RoadError
 
 
 def not_connected(error: BaseException, server: str) -> RoadError:

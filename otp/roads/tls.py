@@ -2,12 +2,31 @@
 
 import ssl
 from pathlib import Path
+from typing import Protocol
 
-from otp.publisher.errors import ConfigError
-from otp.publisher.settings import Road
+from otp.roads.errors import ConfigError
 
 
-def context(settings: Road) -> ssl.SSLContext:
+class Files(Protocol):
+    """Settings that name PEM files."""
+
+    @property
+    def tls_ca(self) -> str:
+        """Authorities that sign servers' certificates; empty is the system's."""
+        ...
+
+    @property
+    def tls_certificate(self) -> str:
+        """A certificate to show; empty is none."""
+        ...
+
+    @property
+    def tls_key(self) -> str:
+        """Its key, where it stands in a file of its own."""
+        ...
+
+
+def context(settings: Files) -> ssl.SSLContext:
     """Return a client context: system's certificates or ``tls_ca``, host names checked, TLS 1.2 or later.
 
     Raises:

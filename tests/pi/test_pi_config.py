@@ -9,7 +9,7 @@ import pytest
 from otp.pi.config import ConfigError, Loaded, default_config, load
 from otp.pi.config.places import Places
 from otp.pi.config.schema import REPEATED, TABLES, TOP
-from otp.pi.settings import Settings
+from otp.pi.settings import Modem, Settings
 
 DEFAULTS = Settings.model_validate({})
 
@@ -53,7 +53,7 @@ def test_default_config_uncommented(file: Path) -> None:
     """With the # before its tables taken away it has one of each, with their defaults."""
     text = re.sub(r"^#(?=\[\[|[a-z_]+ = )", "", default_config(), flags=re.MULTILINE)
     loaded = read(file, text)
-    assert loaded.settings.modem[0].model_copy(update={"name": "x", "port": "y"}) == TABLES["modem"](name="x", port="y")
+    assert loaded.settings.modem[0].model_copy(update={"name": "x", "port": "y"}) == Modem(name="x", port="y")
     assert list(loaded.settings.inputs()) == ["ws", "amqp", "redis", "mqtt"]
     assert loaded.settings.mqtt[0] == TABLES["mqtt"]()
 
@@ -230,8 +230,10 @@ def test_wrong_option(options: dict[str, Any], expected: str) -> None:
         ('"rest" . "port" = -1', "pi.toml:1: rest.port = -1: must be greater than or equal to 0"),
         (
             "[sms]\nat_timeout = '5 parsecs'",
-            "pi.toml:2: sms.at_timeout = '5 parsecs': unknown unit 'parsecs': "
-            "must be a duration such as 25s, 2m or 500ms",
+            (
+                "pi.toml:2: sms.at_timeout = '5 parsecs': unknown unit 'parsecs': "
+                "must be a duration such as 25s, 2m or 500ms"
+            ),
         ),
         ("[log]\nlevel = 'loud'", "pi.toml:2: log.level = 'loud': must be 'debug', 'info', 'warning' or 'error'"),
         ("[[mail]]\nname = 'a'\nhost = 'h'", "pi.toml:1: sender is missing in [[mail]]: Address that stands in From."),

@@ -4,6 +4,7 @@ One wheel and one tick serve all keepalives and timeouts; a timer per connection
 reschedule per ping. Idle connections cost nothing between their pings.
 """
 
+import contextlib
 import math
 from typing import Final, Protocol
 
@@ -43,6 +44,17 @@ class Deadlines:
         item.due = at
         if at != math.inf:
             self.slots.setdefault(max(self._slot(at), self.ticked + 1), []).append(item)
+
+    def forget(self, item: Expiring) -> None:
+        """Take an item off and let go of it now: for what lives shorter than its deadline is away.
+
+        A stale entry would keep each handshake (300 bytes with what it holds) for the rest of its ten seconds.
+        """
+        if item.due == math.inf:
+            return
+        with contextlib.suppress(ValueError):  # a deadline that was over when it was set stands in a later slot
+            self.slots.get(self._slot(item.due), []).remove(item)
+        item.due = math.inf
 
     def tick(self, now: float) -> None:
         """Call every item whose deadline is over."""

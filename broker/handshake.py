@@ -229,8 +229,7 @@ class Handshake(asyncio.Protocol):
         self.task = None
         self.transport.write(response)
         self.transport.set_protocol(connection)
-        early, self.rest, self.head = self.rest, b"", bytearray()  # the deadlines keep this object for some seconds
-        connection.begin(early)
+        connection.begin(self.rest)
         self.transport.resume_reading()
 
     def _refuse(self, refused: Refused, user: str | None = None) -> None:
@@ -259,7 +258,7 @@ class Handshake(asyncio.Protocol):
         if self in self.core.transients:
             self.core.transients.discard(self)
             self.core.census.unauthenticated -= 1
-            self.core.deadlines.set(self, math.inf)
+            self.core.deadlines.forget(self)
 
 
 def _peer_address(transport: asyncio.Transport) -> str:

@@ -46,6 +46,6 @@ class Linger(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the socket."""
         self.core.transients.discard(self)
-        self.core.deadlines.set(self, float("inf"))
+        self.core.deadlines.forget(self)
         self.core.census.open -= 1
         self.core.on_change()

@@ -117,6 +117,20 @@ def test_deadlines_that_are_over_take_no_memory() -> None:
     assert wheel.slots == {}
 
 
+def test_deadline_that_is_forgotten_is_let_go_of_at_once() -> None:
+    """The wheel keeps nothing of an item that went before its time, and calls the others of its slot."""
+    wheel = Deadlines(100.0)
+    gone, over, other = Item(wheel), Item(wheel), Item(wheel)
+    for item, at in ((gone, 110.0), (over, 99.0), (other, 110.0)):
+        wheel.set(item, at)
+    for item in (gone, over, gone):
+        wheel.forget(item)
+        assert item.due == math.inf
+    assert gone not in [item for slot in wheel.slots.values() for item in slot]
+    wheel.tick(111.0)
+    assert (gone.called, over.called, other.called) == ([], [], [111.0])
+
+
 @given(
     st.lists(
         st.one_of(

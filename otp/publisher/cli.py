@@ -7,7 +7,6 @@ fault. ``--json`` may stand anywhere and prints the result object; without it, a
 import asyncio
 import json
 import logging
-import ssl
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -20,7 +19,6 @@ from otp.publisher.check import findings
 from otp.publisher.client import DEFAULT_LIFETIME, AsyncPublisher
 from otp.publisher.config import CONFIG_VARIABLE
 from otp.results import Result
-from otp.roads import tls
 
 FAILED = 1
 USAGE = 2
@@ -318,13 +316,15 @@ def serve(
     tls_key: Annotated[Path | None, typer.Option(help="Its key, where it is in another file.")] = None,
 ) -> None:
     """Serve /api/otp until TERM or INT, for applications in any language."""
-    from otp.publisher import server  # noqa: PLC0415 - no other command needs the web server and password hashes
+    # No other command needs the web server and password hashes.
+    from otp.http import server_tls  # noqa: PLC0415
+    from otp.publisher import server  # noqa: PLC0415
 
     output: _Output = context.obj
     logging.getLogger("otp.publisher").setLevel(logging.INFO)
 
     async def work() -> None:
-        context_of_tls = _server_tls(tls_certificate, tls_key)
+        shown = server_tls(tls_certificate, tls_key) if tls_certificate else None
         async with output.publisher() as publisher:
             await server.serve(
                 publisher,
@@ -332,7 +332,7 @@ def serve(
                 host=host,
                 port=port,
                 max_body=max_body,
-                tls=context_of_tls,
+                tls=shown,
                 ready=_announce,
             )
 
@@ -351,14 +351,6 @@ def _words(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or ''} {error.strerror}".strip()
     return str(error)
-
-
-def _server_tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
-    if certificate is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.show(context, certificate, key)
-    return context
 
 
 def main() -> None:

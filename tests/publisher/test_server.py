@@ -14,10 +14,12 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from htpasswd import hashes
-from otp.publisher import AsyncPublisher, accounts
-from otp.publisher.accounts import Accounts, BusyError, credentials
+from otp import accounts
+from otp.accounts import Accounts, BusyError, credentials
+from otp.http import PATHS
+from otp.publisher import AsyncPublisher
 from otp.publisher.config import load
-from otp.publisher.server import PATHS, Service
+from otp.publisher.server import Service
 from tests.publisher.test_client import NOW, NUMBER, Clock, ListRoad, code_of
 
 USER, PASSWORD = "app", "pass:word é"
@@ -58,7 +60,7 @@ async def running(password_file: Path) -> AsyncIterator[Running]:
     publisher = AsyncPublisher(settings=load(environment={}, keywords=keywords), clock=Clock())
     road = ListRoad()
     publisher._sender.road = road
-    service = Service(publisher, Accounts(password_file), clock=Clock())
+    service = Service(publisher, Accounts(password_file, clock=Clock()), clock=Clock())
     async with TestClient(TestServer(service.application(max_body=20_000))) as client:
         yield Running(client, road, publisher)
     await publisher.close()
@@ -242,7 +244,7 @@ async def test_large_chunked_body(running: Running) -> None:
 
 async def test_slow_body(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """A body that does not come is given up on."""
-    monkeypatch.setattr("otp.publisher.server.BODY_TIMEOUT", 0.1)
+    monkeypatch.setattr("otp.http.BODY_TIMEOUT", 0.1)
 
     async def never() -> AsyncIterator[bytes]:
         yield b"{"
@@ -348,3 +350,21 @@ def test_credentials_keep_colons() -> None:
     """Everything after the first colon is the password; the scheme's case does not matter."""
     pair = base64.b64encode(b"user:a:b").decode()
     assert credentials(f"bAsIc   {pair} ") == ("user", "a:b")
+
+
+async def test_guessing_is_429(running: Running) -> None:
+    """After twenty wrong passwords the next is refused with the time to wait, as JSON."""
+    for number in range(20):
+        async with running.client.post("/api/otp", headers={"Authorization": basic(password=str(number))}) as response:
+            assert response.status == 401
+    async with running.client.post("/api/otp", headers=AUTHORIZED) as response:
+        assert (response.status, response.headers["Retry-After"]) == (429, "3")
+        assert (await response.json())["response_code"] == "1102"
+
+
+async def test_compressed_body_is_415(running: Running) -> None:
+    """A compressed body is refused unread: a small one may be a huge one."""
+    headers = {**AUTHORIZED, "Content-Encoding": "gzip"}
+    async with running.client.post("/api/otp", data=b"\x1f\x8b", headers=headers) as response:
+        assert (response.status, response.headers["Accept-Encoding"]) == (415, "identity")
+        assert (await response.json())["reason"] == "unsupported_media_type"

@@ -28,6 +28,11 @@ def broken(error: BaseException, server: str) -> RoadError:
     return RoadError("connection_lost", text)
 
 
+def lost(error: BaseException, server: str) -> RoadError:
+    """Return what a connection becomes that broke while nothing in particular was awaited."""
+    return RoadError("connection_lost", f"The connection to {server} broke: {reason(error)}.")
+
+
 def reason(error: BaseException) -> str:
     """Return the operating system's words for an error, else the name of its kind; never its own text."""
     for cause in _causes(error):

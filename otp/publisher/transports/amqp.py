@@ -17,7 +17,7 @@ from otp.publisher.errors import ConfigError, RoadError
 from otp.publisher.settings import Amqp
 from otp.publisher.transports.base import Answer, Receipt
 from otp.publisher.transports.first import First
-from otp.publisher.transports.kept import Kept, quietly
+from otp.publisher.transports.kept import Kept
 from otp.roads import failures, tls
 from otp.roads.amqp import (
     BAD_CREDENTIALS,
@@ -29,6 +29,7 @@ from otp.roads.amqp import (
     refused_virtual_host,
     silence_bodies,
 )
+from otp.roads.closing import quietly
 
 _LONGEST_LIFE = (2**32 - 1) // 1000
 """Seconds that a message may wait in RabbitMQ at most, which counts milliseconds; 49 days."""

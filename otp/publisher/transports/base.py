@@ -19,9 +19,6 @@ from typing import Protocol
 
 from otp.publisher.errors import RoadError
 
-CLEAN_UP = 1.0
-"""Seconds that putting things in order may take after a command ended, such as deleting a queue."""
-
 MAX_ANSWER = 1024 * 1024
 """Bytes of an answer; a list of a hundred modems has 50 KB."""
 

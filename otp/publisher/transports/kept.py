@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from otp.publisher.transports.base import CLEAN_UP
+from otp.roads.closing import quietly
 
 IDLE = 5.0
 """Seconds without use after which a connection is probed; a probe costs one round trip."""
@@ -106,12 +106,3 @@ class Kept(Generic[C]):
             closing = asyncio.create_task(quietly(self._close(held.connection)))
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
-
-
-async def quietly(cleaning: Awaitable[object]) -> None:
-    """Put things in order within ``CLEAN_UP`` seconds; what fails then has nobody to tell."""
-    try:
-        async with asyncio.timeout(CLEAN_UP):
-            await cleaning
-    except Exception:  # noqa: BLE001 - the server may be gone, which is often why we are here
-        return

@@ -22,8 +22,9 @@ from otp.publisher.errors import ConfigError, RoadError
 from otp.publisher.settings import Mqtt, MqttProtocol
 from otp.publisher.transports.base import Answer, Receipt
 from otp.publisher.transports.first import First
-from otp.publisher.transports.kept import Kept, quietly
+from otp.publisher.transports.kept import Kept
 from otp.roads import failures, tls
+from otp.roads.closing import quietly
 
 PORT, TLS_PORT = 1883, 8883
 

@@ -17,8 +17,9 @@ from otp.publisher.errors import RoadError
 from otp.publisher.settings import Redis as Settings
 from otp.publisher.transports.base import Answer, Receipt
 from otp.publisher.transports.first import First
-from otp.publisher.transports.kept import Kept, quietly
+from otp.publisher.transports.kept import Kept
 from otp.roads import failures, tls
+from otp.roads.closing import quietly
 from otp.roads.redis import LOST, PORT, not_connected, pool
 
 _LOG = logging.getLogger(__name__)

@@ -20,8 +20,9 @@ from otp.publisher.errors import RoadError
 from otp.publisher.settings import Ws
 from otp.publisher.transports.base import MAX_ANSWER, Answer, Receipt
 from otp.publisher.transports.first import First
-from otp.publisher.transports.kept import Kept, quietly
+from otp.publisher.transports.kept import Kept
 from otp.roads import failures, http, tls
+from otp.roads.closing import quietly
 
 DEFAULT_PORT = 9000
 

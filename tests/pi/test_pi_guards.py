@@ -95,7 +95,7 @@ def test_guards_without_library_say_how_to_install(monkeypatch: pytest.MonkeyPat
         Guards(settings.Guards(countries=("62",)), Numbers())
 
 
-EVERY = {
+EVERY: dict[str, Any] = {
     "per_receiver_hour": 1,
     "per_receiver_day": 2,
     "per_prefix_hour": 3,

@@ -5,12 +5,20 @@ import os
 import re
 import termios
 import tty
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 PATIENCE = 10.0
 
 _FINAL = re.compile(rb"\r\n(OK|ERROR|\+CM[ES] ERROR: [^\r\n]*)\r\n")
+
+
+async def become_true(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds that nobody announces."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110  (the emulator has no event for each of its attributes)
+            await asyncio.sleep(0.001)
 
 
 class Port:

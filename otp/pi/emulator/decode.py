@@ -22,6 +22,7 @@ LARGEST_USER_DATA = 140
 """Octets of user data that one message carries."""
 
 _DIGITS = "0123456789*#abc"
+_FILL = 0xF
 _INTERNATIONAL = 0x10
 
 
@@ -134,7 +135,9 @@ def _service_centre(octets: _Octets) -> str:
     if length == 0:
         return ""
     address = octets.take(length, "service centre")
-    return _number(address[0], address[1:], digits=2 * (length - 1), what="service centre")
+    # Its length counts octets, not digits: fill is found by looking.
+    digits = 2 * (length - 1) - (address[-1] >> 4 == _FILL)
+    return _number(address[0], address[1:], digits=digits, what="service centre")
 
 
 def _receiver(octets: _Octets) -> str:
@@ -143,7 +146,7 @@ def _receiver(octets: _Octets) -> str:
         raise DecodeError(f"a receiver has 1 to 20 digits, not {digits}")
     kind = octets.octet("receiver's type of address")
     address = octets.take((digits + 1) // 2, "receiver")
-    if digits % 2 and address[-1] >> 4 != 0xF:  # noqa: PLR2004  (9.1.2.3: fill)
+    if digits % 2 and address[-1] >> 4 != _FILL:
         raise DecodeError("an odd number of digits is filled up with 1111")
     return _number(kind, address, digits=digits, what="receiver")
 
@@ -154,8 +157,6 @@ def _number(kind: int, address: bytes, *, digits: int, what: str) -> str:
     if kind & 0x70 == 0x50:  # noqa: PLR2004  (9.1.2.5: alphanumeric)
         raise DecodeError(f"nobody can dial an alphanumeric {what}")
     nibbles = [nibble for octet in address for nibble in (octet & 0xF, octet >> 4)]
-    if digits == len(nibbles) and nibbles and nibbles[-1] == 0xF:  # noqa: PLR2004
-        digits -= 1  # a service centre counts octets, so its fill is found by looking
     if any(nibble >= len(_DIGITS) for nibble in nibbles[:digits]):
         raise DecodeError(f"the {what} has a digit that is none")
     return "+" * (kind & 0x70 == _INTERNATIONAL) + "".join(_DIGITS[nibble] for nibble in nibbles[:digits])

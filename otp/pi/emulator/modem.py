@@ -249,7 +249,7 @@ class Emulator:
         if self._drops("command"):
             self._drop()
         elif self.knobs.silent_at == "prompt":
-            self._deaf = True
+            self._go_deaf()
         elif self.knobs.fails("prompt", 0):
             self._device.announced = None
             self._finish(CmsError(self.knobs.cms).final(0))
@@ -291,9 +291,10 @@ class Emulator:
         if silent or dropped:
             if not self.knobs.lost:
                 self._take(message)
-            self._deaf = silent
             if dropped:
                 self._drop()
+            else:
+                self._go_deaf()
             return
         self._busy = True
         self._timers.later(self.knobs.delay, lambda: self._sent_out(message))
@@ -356,7 +357,12 @@ class Emulator:
         )
         self._device.incoming.add(pdu, length, is_report=True)
 
-    # -- the plug falls out
+    # -- hanging, and the plug that falls out
+
+    def _go_deaf(self) -> None:
+        self._deaf = True
+        self._device.announced = None
+        self._input = Input()
 
     def _drops(self, at: str) -> bool:
         if self.knobs.drop_at != at:

@@ -54,7 +54,6 @@ class Counts:
         parts_sent: Modem; parts of SMS that the network took.
         modem_failures: (modem, kind); kind is a ``modems.cms.Kind``, ``timeout`` or ``unknown_outcome``.
         mail: (account, ``sent``, ``failed`` or ``unknown``).
-        input_received: Input; payloads that came in over it.
         rejected: Reason; payloads that were no command, and requests refused before one was read.
         guard_refusals: Scope of the guard that refused a message, such as ``receiver_hour``.
         delivery: From the arrival of a message until the network or the mail server had taken it.
@@ -67,7 +66,6 @@ class Counts:
         "commands",
         "delivery",
         "guard_refusals",
-        "input_received",
         "journal_commit",
         "mail",
         "messages",
@@ -82,7 +80,6 @@ class Counts:
         self.parts_sent: Counter[str] = Counter()
         self.modem_failures: Counter[tuple[str, str]] = Counter()
         self.mail: Counter[tuple[str, str]] = Counter()
-        self.input_received: Counter[str] = Counter()
         self.rejected: Counter[str] = Counter()
         self.guard_refusals: Counter[str] = Counter()
         self.delivery = Histogram(DELIVERY_BUCKETS)

@@ -10,6 +10,8 @@
     messages             building commands (the sending end)
     incoming             reading commands (the receiving end)
     store                one-time codes: create, verify, send again, cancel
+    throttle accounts    who may ask over HTTP, and how often he may be wrong
+    http                 serving commands over HTTP
 
 Imports point upwards in this list only.
 """

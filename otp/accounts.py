@@ -24,7 +24,7 @@ REMEMBER = 300.0
 """Seconds a success is remembered after its last use."""
 
 MAX_REMEMBERED = 10_000
-"""Successes remembered at once; past that all are forgotten, which only costs checks."""
+"""Successes remembered at once; past that the longest unused is forgotten, which only costs a check."""
 
 MAX_WAITING = 64
 """Checks that may wait; more are answered 503, so that guessing cannot pile up work."""
@@ -139,8 +139,9 @@ class Accounts:
         return {(place, user): WRONG_PER_USER, place: WRONG_PER_ADDRESS}
 
     def _remember(self, digest: bytes) -> None:
+        self._remembered.pop(digest, None)  # the order is that of their last use
         if len(self._remembered) >= MAX_REMEMBERED:
-            self._remembered.clear()
+            del self._remembered[next(iter(self._remembered))]
         self._remembered[digest] = self._clock() + REMEMBER
 
     def _digest(self, user: str, password: str, stored: str) -> bytes:

@@ -41,7 +41,7 @@ HELP: Final = {
     "journal_up": "1 while the journal answers.",
     "journal_commit_seconds": "Time that a commit of the journal took.",
 }
-"""Name (without prefix) to help text; the reference is tested against it."""
+"""Name (without prefix) to help text: every metric there is."""
 
 MAIL_RESULTS: Final = ("sent", "failed", "unknown")
 

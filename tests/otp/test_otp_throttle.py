@@ -9,6 +9,7 @@ import bcrypt
 import pytest
 
 from htpasswd import hashes
+from otp import accounts as accounts_module
 from otp import throttle
 from otp.accounts import Accounts, ThrottledError
 from otp.throttle import Throttle, network
@@ -110,6 +111,49 @@ async def test_herd_of_clients_shares_one_check(accounts: Accounts, monkeypatch:
     go.set()
     assert await asyncio.gather(*herd[1:]) == ["app"] * 99
     assert len(checks) == 1
+
+
+async def test_only_so_many_are_remembered(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past the cap the one that was used longest ago is forgotten, and only costs a check."""
+    checks: list[str] = []
+    original = hashes.verify
+
+    def counted(password: str, stored: str) -> bool:
+        checks.append(stored)
+        return original(password, stored)
+
+    monkeypatch.setattr(hashes, "verify", counted)
+    monkeypatch.setattr(accounts_module, "MAX_REMEMBERED", 1)
+    for user, checked in (("app", 1), ("app", 1), ("b", 2), ("b", 2), ("app", 3)):
+        assert await accounts.user(basic(user, "right")) == user
+        assert len(checks) == checked
+
+
+async def test_file_that_goes_away(accounts: Accounts, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """Without its file the accounts stay as they were, and the log says so once."""
+    accounts._path.unlink()
+    for _ in range(3):
+        clock.now += 1
+        assert await accounts.user(basic("app", "right")) == "app"
+    assert caplog.text.count("the accounts stay as they were") == 1
+
+
+async def test_hash_that_changes_while_it_is_checked(
+    accounts: Accounts, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A password that is replaced while the old one is being checked lets nobody in any more."""
+    begun, go = threading.Event(), threading.Event()
+
+    def slow(_password: str, _stored: str) -> bool:
+        begun.set()
+        return go.wait(10)
+
+    monkeypatch.setattr(hashes, "verify", slow)
+    asking = asyncio.create_task(accounts.user(basic("app", "right")))
+    await asyncio.to_thread(begun.wait, 10)
+    accounts._hashes = {**accounts._hashes, "app": "another"}
+    go.set()
+    assert await asking is None
 
 
 def test_flood_of_keys_forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:

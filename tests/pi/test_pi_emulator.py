@@ -78,6 +78,8 @@ ANSWERS = {
     "AT+CNMA": ["+CMS ERROR: 340"],
     "AT+CUSD?": ["+CUSD: 0", "OK"],
     "AT+CUSD=2": ["OK"],
+    "AT+CUSD=1": ["OK"],
+    'AT+CPIN="1","2"': ["ERROR"],
     "AT+CSQ=?": ["OK"],
     "AT+CMGS=abc": ["+CMS ERROR: 304"],
     "AT+CMGS=500": ["+CMS ERROR: 304"],
@@ -96,7 +98,7 @@ async def test_command_of_the_table_is_answered_as_real_modems_do(modem: Emulato
     """Each command has the information lines and the final result of the standards, in one burst."""
     async with modem, Port(modem.port) as port:
         assert await port.ask(command) == ANSWERS[command]
-        assert modem.commands == [command]
+        assert list(modem.commands) == [command]
 
 
 async def test_commands_that_come_byte_by_byte_are_understood(modem: Emulator) -> None:
@@ -294,6 +296,7 @@ async def test_delivery_report_comes_when_it_was_asked_for(modem: Emulator) -> N
         assert await port.send(*hello(first=0x31)) == ["+CMGS: 0", "OK"]
         report = await port.until(b"00\r\n")
         assert report.startswith("\r\n+CDS: 26\r\n0691261801000006000D91261832547698F0")
+        await port.send(*hello())
         await port.send(*hello())
         modem.report(1, 70)
         assert (await port.until(b"46\r\n")).startswith("\r\n+CDS: 26\r\n")

@@ -77,11 +77,38 @@ async def test_outbox_holds_every_part_even_when_the_program_is_killed(tmp_path:
         async with program("--no-echo", "--outbox", str(outbox), "--link-dir", str(tmp_path)) as process:
             async with Port(await line(process)) as port:
                 await port.send(*part(1, 2, reference))
-            process.kill()
-            await process.wait()
+            if reference == 1:
+                process.kill()
+                await process.wait()
     parts = [json.loads(text) for text in outbox.read_text().splitlines()]
     assert [(found["reference"], found["index"], found["total"]) for found in parts] == [(1, 1, 2), (2, 1, 2)]
     assert outbox.stat().st_mode & 0o777 == 0o600
+
+
+@contextlib.asynccontextmanager
+async def ending(path: str, process: asyncio.subprocess.Process) -> AsyncIterator[None]:
+    """Send a message through a program that ends over it, perhaps before the result is read."""
+    try:
+        async with Port(path) as port:
+            pdu, length = hello()
+            port.write(f"AT+CMGS={length}\r")
+            await port.until(b"> ")
+            port.write(pdu + "\x1a")
+            yield
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_outbox_on_a_full_disk_ends_the_program() -> None:
+    """A part that cannot be written down is no silent loss: the program says so and exits with 2."""
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, "--no-echo", "--outbox", "/dev/full", stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    async with ending(await line(process), process):
+        _, errors = await asyncio.wait_for(process.communicate(), PATIENCE)
+    assert (process.returncode, errors) == (2, b"cannot use /dev/full: No space left on device\n")
 
 
 async def test_program_ends_when_nobody_reads_what_it_prints() -> None:
@@ -91,8 +118,7 @@ async def test_program_ends_when_nobody_reads_what_it_prints() -> None:
     os.close(write)
     with os.fdopen(read) as lines:
         path = (await asyncio.to_thread(lines.readline)).strip()
-    async with Port(path) as port:
-        await port.send(*hello())
+    async with ending(path, process):
         _, errors = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert (process.returncode, errors) == (0, b"")
 

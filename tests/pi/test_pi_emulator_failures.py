@@ -51,7 +51,7 @@ async def test_modem_goes_deaf_at_the_prompt() -> None:
         modem.knobs.silent_at = ""
         port.write("\r")
         assert await port.ask("AT") == ["OK"]
-    assert modem.commands == ["AT+CMGS=20", "AT"]
+    assert list(modem.commands) == ["AT+CMGS=20", "AT"]
 
 
 async def test_modem_that_is_silent_says_nothing_at_all() -> None:
@@ -317,6 +317,19 @@ async def test_modem_without_a_card_says_so() -> None:
         assert await port.ask("AT+CIMI") == ["+CME ERROR: 10"]
         assert await port.ask("AT+CMGL=4") == ["+CMS ERROR: 310"]
         assert await port.ask('AT+CPIN="1234"') == ["+CME ERROR: 10"]
+
+
+async def test_acknowledgement_in_time_keeps_reports_on() -> None:
+    """When the time for +CNMA is over, what was acknowledged changes nothing."""
+    async with quiet(acknowledge_within=0.02, ussd_delay=0.02) as modem, Port(modem.port) as port:
+        await port.ask("AT+CSMS=1;+CNMI=2,1,0,1,0")
+        await port.send(*hello(first=0x31))
+        await port.until(b"\r\n+CDS: 26\r\n")
+        await port.until(b"00\r\n")
+        assert await port.ask("AT+CNMA") == ["OK"]
+        await port.ask('AT+CUSD=1,"*1#",15')
+        await port.until(b"+CUSD: 4\r\n")  # set after the time for +CNMA, and as long, so it comes after it
+        assert await port.ask("AT+CNMI?") == ["+CNMI: 2,1,0,1,0", "OK"]
 
 
 async def test_ussd_answer_never_comes() -> None:

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Self
@@ -132,12 +132,14 @@ async def _serve(modems: int, link_dir: Path | None, *, as_json: bool, outbox: P
         loop.add_signal_handler(number, stop.set)
     printer = _Printer(stop, as_json=as_json)
     async with AsyncExitStack() as stack:
-        on_part = None if outbox is None else stack.enter_context(_Outbox(outbox)).append
+        box = None if outbox is None else stack.enter_context(_Outbox(outbox, stop))
         for place in range(1, modems + 1):
-            emulator = _emulator(place, link_dir, replace(knobs), printer.message, on_part)
+            emulator = _emulator(place, link_dir, replace(knobs), printer.message, box.append if box else None)
             await stack.enter_async_context(emulator)
             printer.line(emulator.port)
         await stop.wait()
+        if box is not None and box.failure is not None:
+            raise box.failure
 
 
 def _emulator(
@@ -195,17 +197,27 @@ def _printable(text: str) -> str:
 
 
 class _Outbox:
-    """A file of JSON lines; each is one write, so that it is whole even when the program is killed."""
+    """A file of JSON lines; each is one write, so that it is whole even when the program is killed.
 
-    def __init__(self, path: Path) -> None:
+    Attributes:
+        failure: Why it could not be written, which is the end of the program.
+    """
+
+    def __init__(self, path: Path, stop: asyncio.Event) -> None:
+        self._path = path
+        self._stop = stop
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self.failure: OSError | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(OSError):
-            os.close(self._descriptor)
+        os.close(self._descriptor)
 
     def append(self, part: Part) -> None:
-        os.write(self._descriptor, part.to_json().encode() + b"\n")
+        try:
+            os.write(self._descriptor, part.to_json().encode() + b"\n")
+        except OSError as error:
+            self.failure = OSError(error.errno, error.strerror, str(self._path))
+            self._stop.set()

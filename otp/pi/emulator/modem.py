@@ -3,20 +3,21 @@
 What reaches the network is decoded by tables of the emulator's own and kept in ``parts`` and ``arrived``.
 """
 
-import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from otp.pi.emulator import commands, sms
-from otp.pi.emulator.arrived import Arrived, Joiner, Part
+from otp.pi.emulator.arrived import Arrived, Part
 from otp.pi.emulator.decode import DecodeError, Submitted, submitted
 from otp.pi.emulator.device import Device
 from otp.pi.emulator.encode import delivers, status_report
 from otp.pi.emulator.knobs import Knobs
-from otp.pi.emulator.line import Aborted, Body, CommandLine, Event, Input
+from otp.pi.emulator.line import Body, CommandLine, Event, Input
+from otp.pi.emulator.network import Network
 from otp.pi.emulator.refusals import CmsError, RefusedError
 from otp.pi.emulator.requests import requests
 from otp.pi.emulator.sim import SimCard
@@ -28,6 +29,7 @@ TABLES = (commands, sms)
 """Modules that fill the table of commands when they are imported."""
 
 _NO_CENTRE, _NO_NETWORK = 330, 331
+_COMMANDS_KEPT = 1000
 
 
 class Emulator:
@@ -37,10 +39,8 @@ class Emulator:
         name: What messages say they came through.
         knobs: How it misbehaves; turn them at any time.
         sim: Its card.
-        arrived: Whole messages that reached the network, in order.
-        parts: Every single SMS that reached the network, in order.
         bodies: How often a body was handed over, whatever became of it.
-        commands: Command lines it heard, in order.
+        commands: The last command lines it heard, in order.
     """
 
     def __init__(
@@ -59,19 +59,13 @@ class Emulator:
         self.name = name
         self.knobs = knobs or Knobs()
         self.sim = SimCard(self.knobs, imsi=imsi, iccid=iccid)
-        self.arrived: list[Arrived] = []
-        self.parts: list[Part] = []
         self.bodies = 0
-        self.commands: list[str] = []
+        self.commands: deque[str] = deque(maxlen=_COMMANDS_KEPT)
         self._imei = imei
         self._link = link
-        self._on_message = on_message
-        self._on_part = on_part
         self._clock = clock
-        self._joiner = Joiner()
-        self._sent = 0
+        self._network = Network(name, on_part, on_message)
         self._references = 0
-        self._news = asyncio.Event()
         self._wire: Wire | None = None
         self._input = Input()
         self._busy = self._answering = self._deaf = False
@@ -79,7 +73,7 @@ class Emulator:
 
     async def __aenter__(self) -> Self:
         self._timers = Timers()
-        self._network = Timers()
+        self._reports = Timers()
         self._device = Device(self._imei, self.sim, self.knobs, self._timers, self._emit)
         self.replug()
         return self
@@ -88,7 +82,7 @@ class Emulator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.unplug()
-        self._network.cancel()
+        self._reports.cancel()
 
     # -- the hand at the plug
 
@@ -123,12 +117,19 @@ class Emulator:
 
     # -- the network
 
+    @property
+    def arrived(self) -> list[Arrived]:
+        """Whole messages that reached the network, in order."""
+        return self._network.arrived
+
+    @property
+    def parts(self) -> list[Part]:
+        """Every single SMS that reached the network, in order."""
+        return self._network.parts
+
     async def wait_for(self, count: int) -> list[Arrived]:
         """Wait until so many whole messages have arrived since the start, and return them all."""
-        while len(self.arrived) < count:
-            self._news.clear()
-            await self._news.wait()
-        return self.arrived
+        return await self._network.wait_for(count)
 
     def receive_sms(self, sender: str, text: str, *, at: float | None = None) -> None:
         """Let an SMS of any length come in."""
@@ -143,10 +144,7 @@ class Emulator:
         Raises:
             LookupError: None was sent with it.
         """
-        part = next((part for part in reversed(self.parts) if part.number == number), None)
-        if part is None:
-            raise LookupError(f"no SMS with message reference {number} was sent")
-        self._report(part, status)
+        self._report(self._network.newest(number), status)
 
     def set_registered(self, registered: bool, *, roaming: bool = False) -> None:
         """Lose the network or find it, and tell the driver where it asked for that."""
@@ -222,7 +220,7 @@ class Emulator:
                     self._command(text.strip()[2:])
             case Body(text):
                 self._body(text)
-            case Aborted():
+            case _:
                 self._device.announced = None
                 self._finish("OK")
 
@@ -296,17 +294,22 @@ class Emulator:
             else:
                 self._go_deaf()
             return
+        if not self.knobs.delay:
+            self._sent_out(message)
+            return
         self._busy = True
-        self._timers.later(self.knobs.delay, lambda: self._sent_out(message))
+        self._timers.later(self.knobs.delay, lambda: self._go_on(message))
+
+    def _go_on(self, message: Submitted) -> None:
+        self._busy = False
+        self._sent_out(message)
+        self._work()
 
     def _sent_out(self, message: Submitted) -> None:
+        self._busy = True  # a report that comes at once is told after the result
         number = self._take(message)
         self._busy = False
-        if self.knobs.late_result:
-            self._timers.later(self.knobs.late_result, lambda: self._result(number))
-        else:
-            self._result(number)
-        self._work()
+        self._timers.later(self.knobs.late_result, lambda: self._result(number))
 
     def _result(self, number: int) -> None:
         self._write_line(f"+CMGS: {number}")
@@ -317,39 +320,10 @@ class Emulator:
 
     def _take(self, message: Submitted) -> int:
         """Let a message reach the network, and return its message reference."""
-        number, self._sent = self._sent, (self._sent + 1) % 256
-        place = message.concatenation
-        reference, total, index = (place.reference, place.total, place.index) if place else (None, 1, 1)
-        part = Part(
-            modem=self.name,
-            receiver=message.receiver,
-            text=message.text,
-            reference=reference,
-            total=total,
-            index=index,
-            number=number,
-            at=self._clock(),
-            validity=message.validity,
-            report=message.report,
-            flash=message.flash,
-            alphabet=message.alphabet,
-            duplicate=self._joiner.seen(message.receiver, reference, total, index, message.text),
-        )
-        self._keep(part)
+        part = self._network.take(message, self._clock())
         if part.report and self.knobs.reports:
-            self._network.later(self.knobs.report_delay, lambda: self._report(part, self.knobs.report_status))
-        return number
-
-    def _keep(self, part: Part) -> None:
-        self.parts.append(part)
-        if self._on_part is not None:
-            self._on_part(part)
-        whole = self._joiner.add(part)
-        if whole is not None:
-            self.arrived.append(whole)
-            self._news.set()
-            if self._on_message is not None:
-                self._on_message(whole)
+            self._reports.later(self.knobs.report_delay, lambda: self._report(part, self.knobs.report_status))
+        return part.number
 
     def _report(self, part: Part, status: int) -> None:
         pdu, length = status_report(
@@ -373,4 +347,4 @@ class Emulator:
     def _drop(self) -> None:
         self.unplug()
         if self.knobs.replug_after is not None:
-            self._network.later(self.knobs.replug_after, self.replug)
+            self._reports.later(self.knobs.replug_after, self.replug)

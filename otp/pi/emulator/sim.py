@@ -81,13 +81,11 @@ class SimCard:
         self._unlocked = True
 
     def enter_puk(self, puk: str, pin: str) -> None:
-        """Try a PUK, which sets a new PIN.
+        """Try the PUK that is asked for, which sets a new PIN.
 
         Raises:
-            CmeError: None is asked for, or it is wrong and one try is gone.
+            CmeError: It is wrong, and one try is gone.
         """
-        if self.trouble != PUK_REQUIRED:
-            raise CmeError(self.trouble or NOT_ALLOWED)
         if self.puk_tries <= 0 or puk != self._knobs.puk:
             self.puk_tries = max(self.puk_tries - 1, 0)
             raise CmeError(WRONG_PASSWORD)

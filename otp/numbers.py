@@ -92,6 +92,10 @@ class Numbers:
             return email(found).casefold()
         return _e164(found, self.region) or _international(_stripped(found))
 
+    def calling_code(self) -> str:
+        """Return the calling code of the region, such as ``62``; empty without a region."""
+        return str(_phonenumbers().country_code_for_region(self.region)) if self.region else ""
+
     def _in_region(self) -> str:
         return f" (region {self.region})" if self.region else "; without a region it must start with + and a country"
 

@@ -73,7 +73,7 @@ class RedisInput(HealingInput):
                 port=settings.port or PORT,
                 db=settings.database,
                 client_name=f"otp-pi-{self.name}",
-                socket_timeout=redis_sources.BLOCK + redis_sources.PATIENCE,
+                socket_timeout=None,  # the library's own, on Python 3.11, may swallow a cancellation (wait_for)
                 socket_connect_timeout=CONNECT_TIME,
             )
         )

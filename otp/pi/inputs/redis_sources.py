@@ -54,16 +54,16 @@ async def channel(client: Any, topic: str, *, up: Up, hold: Hold) -> None:
     subscriber = client.pubsub()
     try:
         await subscriber.subscribe(topic)
-        silent = 0.0
+        asked = False
         while True:
-            message = await subscriber.get_message(timeout=PATIENCE if silent else BLOCK)
+            message = await subscriber.get_message(timeout=PATIENCE if asked else BLOCK)
             if message is None:
-                if silent:
+                if asked:
                     raise RoadError("connection_lost", f"Redis has not answered a ping for {PATIENCE:g} s.")
                 await subscriber.ping()
-                silent = PATIENCE
+                asked = True
                 continue
-            silent = 0.0
+            asked = False
             if message["type"] == "subscribe":
                 up()
             elif message["type"] == "message":
@@ -88,16 +88,16 @@ async def stream(client: Any, topic: str, group: str, us: str, *, up: Up, hand: 
         UnstoredError: A command could not be stored.
     """
     with suppress(exceptions.ResponseError):  # it is there; what else may be wrong, the first read says
-        await client.xgroup_create(topic, group, id="0", mkstream=True)
+        await _answered(client.xgroup_create(topic, group, id="0", mkstream=True))
 
     async def settle(entries: list[Entry]) -> None:
         for number, fields in entries:
             if fields:  # else it was deleted in the meantime
                 await hand(_payload(fields))
-            await client.xack(topic, group, number)
+            await _answered(client.xack(topic, group, number))
 
     async def read(start: str, block: int | None) -> list[Entry]:
-        found = await client.xreadgroup(group, us, {topic: start}, count=_BATCH, block=block)
+        found = await _answered(client.xreadgroup(group, us, {topic: start}, count=_BATCH, block=block))
         return found[0][1] if found else []
 
     loop = asyncio.get_running_loop()
@@ -127,21 +127,27 @@ async def queue(client: Any, topic: str, us: str, *, up: Up, hand: Hand) -> None
         UnstoredError: A command could not be stored.
     """
     own = f"{topic}:{us}"
-    left = await client.lindex(own, -1)
+    left = await _answered(client.lindex(own, -1))
     up()
     while True:
         if left is not None:
             await hand(bytes(left))
-            await client.lrem(own, -1, left)
-            left = await client.lindex(own, -1)
+            await _answered(client.lrem(own, -1, left))
+            left = await _answered(client.lindex(own, -1))
         else:
-            left = await client.blmove(topic, own, BLOCK, "RIGHT", "LEFT")
+            left = await _answered(client.blmove(topic, own, BLOCK, "RIGHT", "LEFT"))
+
+
+async def _answered(call: Awaitable[Any]) -> Any:
+    """Wait for the server's answer, though not for ever: a ``TimeoutError`` is an ``OSError``."""
+    async with asyncio.timeout(BLOCK + PATIENCE):
+        return await call
 
 
 async def _of_the_dead(client: Any, topic: str, group: str, us: str) -> list[Entry]:
     """Take over what other consumers have not acknowledged for long, a batch at most."""
-    _next, entries, *_deleted = await client.xautoclaim(
-        topic, group, us, min_idle_time=int(IDLE * 1000), start_id="0-0", count=_BATCH
+    _next, entries, *_deleted = await _answered(
+        client.xautoclaim(topic, group, us, min_idle_time=int(IDLE * 1000), start_id="0-0", count=_BATCH)
     )
     found: list[Entry] = entries
     return found

@@ -9,7 +9,7 @@ import pytest
 
 from otp.errors import InvalidInput
 from otp.pi import settings
-from otp.pi.mail.message import Envelope, address, compose, new_id
+from otp.pi.mail.message import Envelope, address, compose
 
 NOW = 1_629_685_778.0
 
@@ -153,13 +153,6 @@ def test_compose_keeps_long_addresses_whole() -> None:
 def test_envelope_repr_hides_the_content() -> None:
     """A code does not get into a log by way of a repr."""
     assert "123456" not in repr(write())
-
-
-def test_new_id_names_the_row_and_differs() -> None:
-    """The number leads to the journal, the rest keeps two of them apart."""
-    first, second = new_id(7), new_id(7)
-    assert first != second
-    assert re.fullmatch(r"otp-pi\.7\.[0-9a-f]{16}", first)
 
 
 def test_address_names_what_it_is() -> None:

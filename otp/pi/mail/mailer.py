@@ -85,7 +85,7 @@ class Mailer:
             receiver: One mail address.
             subject: Empty takes the account's.
             text: The body, plain text.
-            message_id: Left part of the Message-ID, see ``message.new_id``; the same on every attempt.
+            message_id: Left part of the Message-ID; the same on every attempt, so that a mailbox can tell a duplicate.
             before_data: See ``BeforeData``; what it raises is raised here, and the content was not sent.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Write a mail: headers, encodings and the envelope it travels in. Pure but for the random part of an identifier.
+"""Write a mail: headers, encodings and the envelope it travels in. Pure.
 
 | part           | as it is written                                                                          |
 |----------------|-------------------------------------------------------------------------------------------|
@@ -14,7 +14,6 @@ Control characters in a header field, CR and LF above all, are refused and never
 
 import datetime as dt
 import re
-import secrets
 from dataclasses import dataclass, field
 from email import policy
 from email.headerregistry import Address
@@ -51,11 +50,6 @@ class Envelope:
     content: bytes = field(repr=False)
 
 
-def new_id(number: int) -> str:
-    """Make the left part of a Message-ID for a row of the journal; every attempt should carry the same one."""
-    return f"otp-pi.{number}.{secrets.token_hex(8)}"
-
-
 def compose(account: settings.Mail, receiver: str, subject: str, text: str, *, message_id: str, now: float) -> Envelope:
     """Write a mail.
 
@@ -64,7 +58,7 @@ def compose(account: settings.Mail, receiver: str, subject: str, text: str, *, m
         receiver: One address, without a name.
         subject: Empty takes the account's.
         text: The body; it may have lines and may be of any script.
-        message_id: The left part of the Message-ID; the sender's domain becomes the right one.
+        message_id: The left part of the Message-ID, such as otp-pi.7.18c; the sender's domain becomes the right one.
         now: Unix seconds, for Date.
 
     Raises:

@@ -52,10 +52,7 @@ if TYPE_CHECKING:
 CODES: Final = "codes"
 """Directory of the codes made here, in ``data_dir``; their key is beside it."""
 
-KEY_OF_if TYPE_CHECKING:
-    from otp.pi.mail.mailer import Mailer
-
-CODES: Final = "codes.key"
+KEY_OF_CODES: Final = "codes.key"
 
 _LOG: Final = Log("otp.pi")
 

@@ -304,7 +304,7 @@ async def test_deliver_no_reply_after_the_content_is_unknown(knob: str, reason: 
     async with mail_server() as server:
         setattr(server.knobs, knob, "data")
         with pytest.raises(MailUnknownError) as caught:
-            await deliver(server.account(timeout=0.5))
+            await deliver(server.account(timeout=1.5))
     assert (caught.value.reason, caught.value.account) == (reason, "one")
 
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from otp.pi.inputs import open_input
 from otp.pi.settings import Amqp, Broker, Mqtt, Redis, WebSocket
@@ -44,7 +45,7 @@ def test_missing_library_names_the_command(monkeypatch: pytest.MonkeyPatch, tmp_
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (WebSocket(username="a:b", password="x"), "colon"),
+        (WebSocket(username="a:b", password=SecretStr("x")), "colon"),
         (WebSocket(tls=True, tls_ca="/nowhere.pem"), "tls_ca /nowhere.pem"),
         (Amqp(topic="\u00e9" * 128), "more than 255 bytes"),
         (Amqp(tls=True, tls_certificate="/nowhere.pem"), "tls_certificate /nowhere.pem"),

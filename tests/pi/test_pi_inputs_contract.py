@@ -14,11 +14,7 @@ from tests.conftest import until
 from tests.pi.input_rigs import RIGS, InputRig, Proxy, Taker, running
 from tests.publisher.certificates import Certificates
 
-# paho leaves the socket of a failed TLS handshake to the garbage collector, which warns.
-KINDS = [
-    pytest.param(name, marks=pytest.mark.filterwarnings("ignore:.*ssl.SSLSocket") if name.startswith("mqtt") else ())
-    for name in RIGS
-]
+KINDS = list(RIGS)
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +34,7 @@ def rig(request: pytest.FixtureRequest, certificates: Certificates, tmp_path: Pa
     return made(request.getfixturevalue(server), certificates, tmp_path)
 
 
-@pytest.fixture(params=[each for each in KINDS if RIGS[str(each.values[0])][0].keeps])
+@pytest.fixture(params=[each for each in KINDS if RIGS[each][0].keeps])
 def keeping(request: pytest.FixtureRequest, certificates: Certificates, tmp_path: Path) -> InputRig:
     """Each way in in turn whose server brings again what was not acknowledged."""
     made, server = RIGS[request.param]

@@ -65,6 +65,7 @@ class HealingInput(ABC):
         try:
             while True:
                 failure = await self._failure()
+                _go_if_cancelled()
                 lasted = self._now() - self._stood_at if self._connected.is_set() else 0.0
                 self._down(failure)
                 await asyncio.sleep(backoff.after(lasted))
@@ -186,3 +187,10 @@ class HealingInput(ABC):
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
+
+
+def _go_if_cancelled() -> None:
+    """End where somebody has asked for it: a library may have made another error of the request."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -4,6 +4,7 @@ The library's callbacks only hand over to the event loop; all state is kept ther
 """
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
@@ -47,11 +48,14 @@ class VersionRefusedError(Exception):
 
 
 class _Client(paho.Client):
-    """The library's client, which acknowledges a message of quality of service 2 only when it is told to.
+    """The library's client, with two differences.
 
-    By itself it sends PUBREC at once and keeps the message in memory until PUBREL. But after PUBREC the server sends a
-    message no more (MQTT 5, 4.3.3): it would be lost with this process. So PUBREC waits for ``stored``, and every
-    PUBREL is answered, also one that belongs to an earlier process.
+    It acknowledges a message of quality of service 2 only when it is told to. By itself it sends PUBREC at once and
+    keeps the message in memory until PUBREL. But after PUBREC the server sends a message no more (MQTT 5, 4.3.3): it
+    would be lost with this process. So PUBREC waits for ``stored``, and every PUBREL is answered, also one that belongs
+    to an earlier process.
+
+    And a TLS handshake that fails closes its socket.
     """
 
     def stored(self, mid: int, qos: int) -> None:
@@ -60,6 +64,11 @@ class _Client(paho.Client):
             self._send_puback(mid)
         elif qos == 2:  # noqa: PLR2004 - that is its name
             super()._send_pubrec(mid)
+
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        context = self._ssl_context
+        assert context is not None  # noqa: S101 - the library calls this only after ``tls_set_context``
+        return context.wrap_socket(tcp_sock, server_hostname=self._host)
 
     def _send_pubrec(self, mid: int) -> MQTTErrorCode:
         return MQTTErrorCode.MQTT_ERR_SUCCESS

@@ -19,7 +19,6 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import count
 from typing import Any, Final
 
 from broker.logs import Log, describe
@@ -151,8 +150,9 @@ class Courier:
             self._some.clear()
 
     async def _bring(self, body: bytes) -> None:
-        pause = FIRST_PAUSE
-        for tries in count(1):
+        pause, tries = FIRST_PAUSE, 0
+        while True:
+            tries += 1
             try:
                 await self._deliver(body)
             except Exception as error:  # noqa: BLE001 - whatever a receiver's library raises, the service goes on

@@ -77,7 +77,7 @@ class Inbox:
                 await self._received(news)
             case Reported():
                 await self._reported(news)
-            case LateReference():
+            case _:
                 await self._late(news)
 
     async def _received(self, news: Received) -> None:

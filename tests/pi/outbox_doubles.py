@@ -167,6 +167,8 @@ class FakeJournal:
     Attributes:
         calls: What was called, in order: (name, row, ...).
         broken: Calls that fail from now on.
+        fault: What they raise; ``None`` is a full disk.
+        seconds: How long it takes to read a message.
     """
 
     def __init__(self) -> None:
@@ -174,6 +176,7 @@ class FakeJournal:
         self.calls: list[tuple[Any, ...]] = []
         self.broken: set[str] = set()
         self.fault: Exception | None = None
+        self.seconds = 0.0
         self.budgets: Counter[tuple[str, str, str]] = Counter()
         self.once: set[tuple[str, str, str, str]] = set()
         self.inbox: list[tuple[Any, ...]] = []
@@ -227,6 +230,8 @@ class FakeJournal:
 
     async def message(self, number: int) -> Message:
         self._call("message", number)
+        if self.seconds:
+            await asyncio.sleep(self.seconds)
         return self.rows[number].message
 
     async def outcome(self, number: int) -> Outcome | None:

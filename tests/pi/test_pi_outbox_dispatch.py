@@ -6,9 +6,10 @@ import logging
 import pytest
 
 from otp.pi.journal import StorageError
-from otp.pi.model import Priority, State
+from otp.pi.model import Outcome, Priority, State
 from otp.pi.modems.status import ModemState
 from otp.pi.outbox import feed
+from otp.pi.outbox.outcomes import Outcomes
 from tests.pi.outbox_doubles import (
     NUMBER,
     SILENCE,
@@ -375,6 +376,54 @@ def test_give_up_fails_only_what_nobody_has_begun() -> None:
             assert [row for row, *_ in rig.air] == [under_way]
 
     virtually(main())
+
+
+def test_give_up_and_deadline_at_once_end_a_message_once() -> None:
+    """A message that is being given up when its time is over has one end."""
+
+    async def main() -> None:
+        async with Rig() as rig:
+            rig["sim-1"].become(ModemState.ABSENT)
+            number = rig.journal.add(deadline=10.0)
+            rig.outbox.wake()
+            await asyncio.sleep(9)
+            rig.journal.seconds = 5.0
+            giving_up = asyncio.create_task(rig.outbox.give_up(number, "no_modem"))
+            await asyncio.sleep(2)
+            assert not await rig.outbox.give_up(number, "no_modem")
+            assert await giving_up
+            rig.journal.seconds = 0.0
+            assert (await rig.ended(number)).reason == "no_modem"
+            assert [call[0] for call in rig.journal.calls].count("fail") == 1
+
+    virtually(main())
+
+
+def test_message_that_took_too_long_to_read_is_not_begun() -> None:
+    """A journal that was slow does not make a message go out late."""
+
+    async def main() -> None:
+        async with Rig() as rig:
+            number = rig.journal.add(deadline=10.0)
+            rig.journal.seconds = 11.0
+            rig.outbox.wake()
+            assert (await rig.ended(number)).state is State.EXPIRED
+            assert rig["sim-1"].submitted == []
+
+    virtually(main())
+
+
+async def test_who_just_went_away_is_told_nothing() -> None:
+    """A caller that is cancelled in the moment the outcome comes breaks nothing for the others."""
+    outcomes = Outcomes()
+    gone, here = outcomes.expect(1), outcomes.expect(1)
+    gone.cancel()
+    outcomes.settle(Outcome(number=1, state=State.SENT))
+    outcomes.settle(Outcome(number=2, state=State.SENT))
+    assert (await here).state is State.SENT
+    outcomes.forget(1, gone)
+    outcomes.forget(1, here)
+    assert (len(outcomes), outcomes.numbers()) == (0, [])
 
 
 def test_give_up_that_cannot_be_written_leaves_the_message_waiting() -> None:

@@ -181,6 +181,8 @@ class Pool:
     def lend(self, receiver: str, *, avoid: frozenset[str] = frozenset(), pin: str = "") -> Lease | None:
         """Lend the modem that a message should go through, when one is free; ``release`` it afterwards.
 
+        Of several it is the one that was lent longest ago; at first, the one that stands first in the settings.
+
         Args:
             receiver: The one spelling that numbers are known by.
             avoid: Modems that are not wanted.
@@ -189,7 +191,7 @@ class Pool:
         now = asyncio.get_running_loop().time()
         working = self._working(now)
         names = working & {pin} if pin else self._router.eligible(receiver, working - avoid)
-        free = [slot for slot in map(self._slots.__getitem__, names) if slot.free(now)]
+        free = [slot for name, slot in self._slots.items() if name in names and slot.free(now)]
         if not free:
             return None
         slot = min(free, key=lambda slot: slot.last_used)

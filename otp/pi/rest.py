@@ -26,6 +26,7 @@ from otp.accounts import Accounts
 from otp.http import PATHS, RefusedError, Site, answer_in_json, body_of, server_tls, user_of
 from otp.pi import metrics, settings
 from otp.pi.counts import Counts
+from otp.pi.journal import StorageError
 from otp.pi.model import Origin, State
 from otp.pi.status import Status
 from otp.roads import tls
@@ -186,12 +187,12 @@ async def _shown(asked: Awaitable[Sequence[Shown]]) -> web.Response:
     """Answer with what the journal returns.
 
     Raises:
-        web.HTTPServiceUnavailable: It failed.
+        web.HTTPServiceUnavailable: It cannot be read.
     """
     try:
         rows = [each.to_dict() for each in await asked]
-    except Exception as error:  # noqa: BLE001 - whatever it was: the client is told to come back, and no more
-        _LOG.error("journal_unavailable", error=describe(error))
+    except StorageError as error:
+        _LOG.error("journal_unavailable", error=str(error))
         raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"}) from None
     return web.json_response({"rows": rows})
 

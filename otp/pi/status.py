@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final, Protocol
 from broker.logs import describe
 from broker.version import __version__
 from otp.pi.inputs.base import InputStatus
+from otp.pi.journal import StorageError
 from otp.pi.model import WAITING, State
 from otp.pi.modems.status import ModemState, ModemStatus
 
@@ -248,6 +249,8 @@ class Status:
                 counts = await self._journal.counts()
                 queue = {str(state): counts.get(state, 0) for state in _OPEN}
                 return queue, await self._oldest(counts), ""
+        except StorageError as error:
+            return {}, 0.0, str(error)
         except TimeoutError:
             return {}, 0.0, f"no answer within {JOURNAL_TIME:g} s"
         except Exception as error:  # noqa: BLE001 - a journal that fails in whatever way is what is to be told

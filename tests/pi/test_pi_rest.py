@@ -15,8 +15,10 @@ import pytest
 from otp.http import PATHS
 from otp.pi import settings
 from otp.pi.counts import Counts
-from otp.pi.model import Origin, State
+from otp.pi.journal import Journal, StorageError
+from otp.pi.model import Channel, NewMessage, Origin, State
 from otp.pi.rest import Rest
+from otp.pi.status import Status
 from otp.roads.errors import ConfigError
 from tests.pi.rest_doubles import AUTHORIZED, NOW, USER, Input, Row, World, basic, modem, talk, write_accounts
 from tests.publisher import certificates
@@ -287,10 +289,48 @@ async def test_parameters_are_checked(query: str, message: str, running: Running
 
 @pytest.mark.parametrize("path", ["journal", "inbox", "blocked"])
 async def test_journal_that_fails(path: str, running: Running, caplog: pytest.LogCaptureFixture) -> None:
-    """A journal that fails is 503, without its words."""
-    running.world.journal.fail = OSError("canary")
+    """A journal that cannot be read is 503; why stands in the log, not in the answer."""
+    running.world.journal.fail = StorageError("journal.db: the disk is full")
     answer = await running.get(f"/api/{path}", 503)
-    assert (answer["reason"], "canary" in str(answer) + caplog.text) == ("service_unavailable", False)
+    assert (answer["reason"], "disk" in str(answer)) == ("service_unavailable", False)
+    assert "the disk is full" in caplog.text
+
+
+async def test_with_a_real_journal(tmp_path: Path) -> None:
+    """What the journal returns is shown as JSON as it is."""
+    clock = lambda: NOW  # noqa: E731 - a clock that stands
+    journal = await Journal.open(tmp_path / "data", clock=clock)
+    world, counts = World(), Counts()
+    given = settings.Rest(port=0, password_file=str(write_accounts(tmp_path / ".htpasswd")))
+    rest = Rest(given, world.asked, Status(journal, clock=clock), journal, counts)
+    origin = Origin(road="rest", user=USER)
+    number = await journal.record(command="echo", origin=origin, arrived=NOW, state=State.DONE)
+    new = NewMessage(
+        command="send-sms",
+        channel=Channel.SMS,
+        receiver="+62812",
+        receiver_key="+62812",
+        text="canary",
+        origin=origin,
+        arrived=NOW - 30,
+        deadline=NOW + 60,
+    )
+    await journal.accept(new)
+    await journal.block("+62813")
+    async with aiohttp.ClientSession() as session:
+        running = Running(world, rest, counts, await rest.start(), session)
+        rows = (await running.get("/api/journal"))["rows"]
+        assert [(row["number"], row["state"]) for row in rows] == [(number + 1, "queued"), (number, "done")]
+        assert "canary" not in str(rows)
+        assert (await running.get("/api/journal?after=0&limit=1"))["rows"][0]["number"] == number
+        assert (await running.get("/api/blocked"))["rows"] == [{"receiver_key": "+62813", "since": NOW}]
+        assert (await running.get("/api/inbox"))["rows"] == []
+        async with session.get(f"{running.url}/metrics") as response:
+            text = await response.text()
+        assert 'otp_pi_queue_messages{state="queued"} 1.0' in text
+        assert "otp_pi_queue_oldest_seconds 30.0" in text
+    await rest.stop()
+    await journal.close()
 
 
 # -- starting

@@ -8,6 +8,7 @@ import pytest
 from broker.logs import Log
 from broker.version import __version__
 from otp.pi import status
+from otp.pi.journal import StorageError
 from otp.pi.model import State
 from otp.pi.modems.status import ModemState
 from otp.pi.status import EVENTS_KEPT, RecentEvents, Status
@@ -27,6 +28,12 @@ async def test_all_is_well(world: World) -> None:
 async def test_nothing_configured_is_ready() -> None:
     """What is not configured is not missed."""
     assert await Status(World().journal).ready() == (True, [])
+
+
+async def test_journal_that_says_why(world: World) -> None:
+    """The journal's own words are shown, since they say what to do."""
+    world.journal.fail = StorageError("journal.db: the disk is full; make room")
+    assert await world.status.ready() == (False, ["the journal failed: journal.db: the disk is full; make room"])
 
 
 @pytest.mark.parametrize("state", [state for state in ModemState if state is not ModemState.READY])

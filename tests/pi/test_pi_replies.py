@@ -139,13 +139,15 @@ def test_ussd_line(line: str, expected: Ussd | None) -> None:
     [
         ("+CPINR: SIM PIN,3,3", 3),
         ("^CPIN: SIM PIN,2,10,2,10,3", 2),
-        ("^CPIN: READY,,10,3,10,3", 10),
+        ("^CPIN: SIM PIN,10,1,10,3", 1),
+        ("^CPIN: READY,,10,3,10,3", 3),
+        ("^CPIN: READY", None),
         ("+SPIC: 1,10,3,10", 1),
         ("+SPIC:", None),
     ],
 )
 def test_tries_left_of_a_pin(line: str, expected: int | None) -> None:
-    """All makers give the tries of the PIN that is asked for as their first number."""
+    """Each maker has a place of its own for the tries of the PIN."""
     assert replies.tries_left(line) == expected
 
 

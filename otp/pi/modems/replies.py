@@ -170,10 +170,13 @@ def ussd(line: str) -> Ussd | None:
 def tries_left(line: str) -> int | None:
     """Read how often the SIM's PIN may still be tried.
 
-    ``+CPINR: SIM PIN,3,3`` (TS 27.007, 8.65), ``^CPIN: SIM PIN,3,10,3,10,3`` (Huawei: the second number is the
-    PUK's) and ``+SPIC: 3,10,3,10`` (SIMCom) all give it as their first number.
+    ``+CPINR: SIM PIN,3,3`` (TS 27.007, 8.65) and ``+SPIC: 3,10,3,10`` (SIMCom) begin with it;
+    ``^CPIN: SIM PIN,3,10,3,10,3`` (Huawei) ends with the tries of PUK, PIN, PUK2 and PIN2.
     """
-    return next((each for each in _numbers(line) if each is not None), None)
+    found = [each for each in _numbers(line) if each is not None]
+    if line.startswith("^CPIN:"):
+        return found[-3] if len(found) >= 4 else None  # noqa: PLR2004 - the four just named
+    return found[0] if found else None
 
 
 def device_number(lines: list[str]) -> str:

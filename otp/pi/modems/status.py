@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from otp.pi.modems.cms import Kind
+
 
 class ModemState(StrEnum):
     """What a modem is up to.
@@ -81,12 +83,13 @@ class NotSentError(Exception):
     """Nothing went out: another modem may be tried at once.
 
     Attributes:
-        reason: Token: ``cms_38``, ``cme_10``, ``error``, ``no_prompt``, ``timeout``, ``unplugged``, ``not_ready``.
+        reason: Token: ``cms_38``, ``cme_10``, ``error``, ``no_prompt``, ``timeout``, ``unplugged``, ``not_ready``,
+            ``no_pdu``; of USSD also those of ``Modem.ussd``.
         cms: Code of ``+CMS ERROR`` (3GPP TS 27.005, 3.2.5); ``None`` where it was something else.
-        kind: What ``cms`` is put down to, a ``cms.Kind``; ``None`` where it was something else.
+        kind: What ``cms`` is put down to; ``None`` where it was something else.
     """
 
-    def __init__(self, reason: str, *, cms: int | None = None, kind: str | None = None) -> None:
+    def __init__(self, reason: str, *, cms: int | None = None, kind: Kind | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.cms = cms
@@ -97,7 +100,7 @@ class OutcomeUnknownError(Exception):
     """The message was handed over and nobody said whether it was taken.
 
     Attributes:
-        reason: Token: ``cms_332``, ``no_result``, ``unplugged``.
+        reason: Token: ``cms_332``, ``timeout``, ``unplugged``, ``no_reference`` (an OK without one).
     """
 
     def __init__(self, reason: str) -> None:

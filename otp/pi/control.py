@@ -6,6 +6,7 @@ The service takes a lock on ``data_dir/lock``, so that no two work on one journa
 
 import errno
 import fcntl
+import json
 import os
 import socket
 from collections.abc import Mapping
@@ -127,7 +128,11 @@ class Control:
         (self._directory / SOCKET).unlink(missing_ok=True)
 
     async def _whole(self, _request: web.Request) -> web.Response:
-        return web.json_response((await self._status.snapshot()).to_dict())
+        return web.json_response((await self._status.snapshot()).to_dict(), dumps=_dumps)
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, default=str)  # a field of an event may be a path, say
 
 
 def _listen(path: Path) -> socket.socket:

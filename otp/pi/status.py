@@ -1,9 +1,7 @@
 """Say how the service is: one snapshot for ``/readyz``, ``/metrics``, the control socket and the live view."""
 
 import asyncio
-import logging
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Final, Protocol
@@ -14,9 +12,6 @@ from otp.pi.inputs.base import InputStatus
 from otp.pi.journal import StorageError
 from otp.pi.model import WAITING, State
 from otp.pi.modems.status import ModemState, ModemStatus
-
-EVENTS_KEPT: Final = 50
-"""Events that the live view can look back on."""
 
 JOURNAL_TIME = 5.0
 """Seconds after which a journal that does not answer counts as failed."""
@@ -131,7 +126,7 @@ class Snapshot:
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all of it by name, ready for JSON."""
+        """Return all of it by name, ready for JSON but for what fields of events may hold."""
         reasons = self.reasons()
         return {
             "version": self.version,
@@ -158,30 +153,6 @@ def _trouble(state: ModemState) -> str:
 
 def _about(what: str, trouble: str, detail: str) -> str:
     return f"{what} is {trouble}: {detail}" if detail else f"{what} is {trouble}"
-
-
-class RecentEvents(logging.Handler):
-    """Keep the last events of a logger: those of ``broker.logs``, which have a name and fields and no bodies."""
-
-    def __init__(self, level: int = logging.INFO) -> None:
-        super().__init__(level)
-        self._kept: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep one event."""
-        event, fields = getattr(record, "event", None), getattr(record, "fields", {})
-        if event is not None:
-            shown = {name: _plain(value) for name, value in fields.items() if value is not None}
-            level = record.levelname.lower()
-            self._kept.append({**shown, "time": record.created, "level": level, "event": event})
-
-    def __call__(self) -> tuple[dict[str, Any], ...]:
-        """Return them, oldest first."""
-        return tuple(self._kept)
-
-
-def _plain(value: object) -> object:
-    return value if isinstance(value, str | int | float) else str(value)
 
 
 class Status:

@@ -57,6 +57,13 @@ async def test_everything_can_be_looked_at(running: Path, world: World) -> None:
         assert (await client.get("/api/journal?limit=x"))["reason"] == "bad_request"
 
 
+async def test_fields_of_any_kind(running: Path, world: World) -> None:
+    """A field of an event that JSON does not know is shown as text."""
+    world.events = [{"event": "certificate_loaded", "file": Path("/x.pem")}]
+    async with ControlClient(running) as client:
+        assert (await client.get("/status"))["events"] == [{"event": "certificate_loaded", "file": "/x.pem"}]
+
+
 async def test_socket_is_for_one_account(running: Path) -> None:
     """Nobody else may connect, and it is gone afterwards."""
     assert stat.S_IMODE((running / "control.sock").stat().st_mode) == 0o600

@@ -1,17 +1,15 @@
 """How the service says how it is."""
 
 import json
-import logging
 
 import pytest
 
-from broker.logs import Log
 from broker.version import __version__
 from otp.pi import status
 from otp.pi.journal import StorageError
 from otp.pi.model import State
 from otp.pi.modems.status import ModemState
-from otp.pi.status import EVENTS_KEPT, RecentEvents, Status
+from otp.pi.status import Status
 from tests.pi.rest_doubles import NOW, Input, Row, World, modem
 
 
@@ -100,33 +98,3 @@ async def test_snapshot_as_json(world: World) -> None:
         "oldest_waiting": 0.0,
         "events": [{"event": "modem_ready", "time": NOW}],
     }
-
-
-def test_recent_events_come_from_the_log() -> None:
-    """The last events of a logger are kept with their fields, without what is not one of ours."""
-    recent = RecentEvents()
-    logger = logging.getLogger("otp.pi.test_recent")
-    logger.addHandler(recent)
-    logger.setLevel(logging.DEBUG)
-    log = Log("otp.pi.test_recent")
-    try:
-        log.debug("too_quiet")
-        logger.info("canary of a library")
-        log.warning("modem_absent", modem="one", port=None, state=ModemState.ABSENT, tries=3, where=("a",))
-        for number in range(EVENTS_KEPT - 1):
-            log.info("sent", journal=number)
-        kept = recent()
-        time = kept[0]["time"]
-        assert kept[0] == {
-            "time": time,
-            "level": "warning",
-            "event": "modem_absent",
-            "modem": "one",
-            "state": "absent",
-            "tries": 3,
-            "where": "('a',)",
-        }
-        log.info("sent", journal=99)
-        assert (len(recent()), recent()[0]["journal"], recent()[-1]["journal"]) == (EVENTS_KEPT, 0, 99)
-    finally:
-        logger.removeHandler(recent)

@@ -46,7 +46,6 @@ def accept(ledger: Ledger, new: NewMessage, charges: Sequence[Charge]) -> Accept
     refused = _refusal(ledger, new, charges)
     if refused:
         state = State.EXPIRED if refused == EXPIRED else State.BLOCKED
-        # The row says only which kind of limit it was; the answer names the budget.
         return Accepted(number=_insert(ledger, new, state, refused), state=state, refused=refused)
     number = _insert(ledger, new, State.QUEUED)
     duplicates.remember(ledger, key, number, new)

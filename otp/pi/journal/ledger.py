@@ -36,7 +36,7 @@ class Ledger:
         self.sealer = sealer
         self.clock = clock
         self.writes = lock is not None
-        self.erased = False
+        self.erased = self.writes  # whoever was killed may have left a log with erased bodies
         self._lock = lock
 
     def checkpoint(self) -> bool:

@@ -92,6 +92,20 @@ async def test_server_that_closes_connections(rig: AmqpInputRig, taker: Taker) -
         await taker.holds(b"after")
 
 
+async def test_command_stored_while_the_connection_ends(rig: AmqpInputRig, taker: Taker) -> None:
+    """A command whose acknowledgement finds no connection comes again; which of the two is sent is the journal's."""
+    async with running(rig.open(taker)) as way:
+        taker.open.clear()
+        await rig.send(b"one", b"two")
+        await until(lambda: taker.waiting == 1)
+        since = way.status.since
+        await asyncio.to_thread(rig.server.close_connections)
+        taker.open.set()
+        await until(lambda: way.status.connected and way.status.since > since, 30)
+        await taker.holds(b"one", b"two")
+        await until(lambda: taker.stored.count(b"one") == 2)
+
+
 @pytest.mark.parametrize(("user", "said"), [("writer", "does not allow this account"), ("stranger", "virtual host /")])
 async def test_account_without_rights(rig: AmqpInputRig, taker: Taker, user: str, said: str) -> None:
     """What the account may not do is told in words."""

@@ -22,6 +22,7 @@ class Way(HealingInput):
         connects: Whether a connection comes about before it fails.
         refusal: Raised by publishing.
         attempts: Connections that were tried.
+        deaf: Whether it makes an ordinary error of being cancelled, as some libraries do.
     """
 
     def __init__(self, taker: Taker) -> None:
@@ -30,6 +31,7 @@ class Way(HealingInput):
         self.connects = False
         self.refusal: RoadError | None = None
         self.attempts = 0
+        self.deaf = False
 
     async def _serve(self) -> None:
         self.attempts += 1
@@ -38,7 +40,12 @@ class Way(HealingInput):
             self._up()
         if failure is not None:
             raise failure
-        await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if self.deaf:
+                raise RoadError("connection_lost", "gone.") from None
+            raise
 
     async def _publish(self, topic: str, payload: bytes) -> None:
         if self.refusal is not None:
@@ -95,3 +102,11 @@ async def test_refused_answer_keeps_the_reason(way: Way) -> None:
     async with running(way):
         with pytest.raises(RoadLostError, match="does not allow that"):
             await way.publish("topic", b"body")
+
+
+async def test_library_that_swallows_cancellation(way: Way) -> None:
+    """A way in ends when it is cancelled, even where a library makes another error of that."""
+    way.failures, way.deaf = [None], True
+    async with running(way):
+        pass
+    assert way.attempts == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from otp.pi.inputs import mqtt_session, open_input
+from otp.pi.inputs import mqtt, mqtt_session, open_input
 from otp.pi.inputs.base import RoadLostError
 from otp.pi.settings import Mqtt
 from tests.conftest import until
@@ -203,3 +203,51 @@ async def test_log_in_that_is_refused(taker: Taker, tmp_path: Path) -> None:
         way = open_input("m", Mqtt(port=port, reconnect_longest=60.0), taker, data_dir=tmp_path)
         async with running(way, wait=False):
             await until(lambda: "reason code 151" in way.status.detail)
+
+
+async def test_server_that_does_not_answer_the_subscription(
+    taker: Taker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that lets us in and then says nothing is given up."""
+    monkeypatch.setattr(mqtt, "CONNECT_TIME", 0.3)
+
+    async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4096)
+        writer.write(b"\x20\x03\x00\x00\x00")
+        await reader.read(4096)
+        await reader.read()
+        writer.close()
+
+    async with serving(meet) as port:
+        way = open_input("m", Mqtt(port=port, reconnect_longest=60.0), taker, data_dir=tmp_path)
+        async with running(way, wait=False):
+            await until(lambda: "in time" in way.status.detail)
+
+
+async def test_connection_that_ends_before_the_answer_is_acknowledged(taker: Taker, tmp_path: Path) -> None:
+    """An answer whose acknowledgement never comes was not published, as far as anybody knows."""
+
+    async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4096)
+        writer.write(b"\x20\x03\x00\x00\x00")
+        subscribe = await reader.read(4096)
+        writer.write(b"\x90\x04" + subscribe[2:4] + b"\x00\x01")
+        await reader.read(4096)
+        writer.close()
+
+    async with serving(meet) as port:
+        way = open_input("m", Mqtt(port=port, reconnect_longest=60.0), taker, data_dir=tmp_path)
+        async with running(way):
+            with pytest.raises(RoadLostError, match="broke"):
+                await way.publish("answers", b"body")
+
+
+async def test_cancelled_in_a_tls_handshake(
+    rig: MqttInputRig, taker: Taker, silent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handshake that never ends runs in a thread; whoever cancels us does not wait for it."""
+    monkeypatch.setattr(mqtt_session, "CONNECT_TIME", 0.5)
+    way = rig.open(taker, **(rig.tls() | {"port": silent}))
+    async with running(way, wait=False):
+        await until(lambda: "connecting" in way.status.detail)
+    assert way.status.detail == "stopped"

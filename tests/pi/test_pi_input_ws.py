@@ -86,6 +86,28 @@ async def test_ping_is_answered_after_storing(taker: Taker) -> None:
     assert stored_at_pong == [b"one", b"two"]
 
 
+async def test_broker_that_goes_while_a_command_is_stored(taker: Taker) -> None:
+    """A pong that finds nobody any more is the end of that connection, not of the command."""
+    lost = asyncio.Event()
+
+    async def handler(connection: ServerConnection) -> None:
+        if lost.is_set():
+            await connection.send("two")
+            await connection.wait_closed()
+            return
+        await connection.send("one")
+        await connection.ping()
+        await until(lambda: taker.waiting == 1)
+        connection.transport.abort()
+        lost.set()
+
+    taker.open.clear()
+    async with serving(handler) as port, running(opened(port, taker), wait=False):
+        await asyncio.wait_for(lost.wait(), 10)
+        taker.open.set()
+        await taker.holds(b"one", b"two")
+
+
 @pytest.mark.parametrize(
     ("status", "said"),
     [(401, "did not accept username and password"), (403, "does not allow"), (503, "HTTP status 503")],

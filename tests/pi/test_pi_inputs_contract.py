@@ -10,6 +10,7 @@ import pytest
 from examples.ports import free_port
 from otp.pi.inputs import RoadLostError, amqp, base, healing, mqtt, mqtt_session, redis, redis_sources, ws
 from otp.pi.model import RejectedError, UnstoredError
+from otp.roads.errors import RoadError
 from tests.conftest import until
 from tests.pi.input_rigs import RIGS, InputRig, Proxy, Taker, running
 from tests.publisher.certificates import Certificates
@@ -223,6 +224,14 @@ async def test_answer_waits_for_a_connection(rig: InputRig, taker: Taker) -> Non
         async with running(way):
             await publishing
             assert await asyncio.wait_for(inbox.get(), 10) == b"early"
+
+
+async def test_answer_while_the_connection_is_put_away(keeping: InputRig, taker: Taker) -> None:
+    """An answer that comes in the moment between two connections is refused in words, not by a mistake of ours."""
+    way = keeping.open(taker)
+    assert isinstance(way, healing.HealingInput)
+    with pytest.raises(RoadError, match="broke"):
+        await way._publish("answers", b"body")
 
 
 async def test_tls(rig: InputRig, taker: Taker, request: pytest.FixtureRequest, tmp_path: Path) -> None:

@@ -57,19 +57,21 @@ async def channel(client: Any, topic: str, *, up: Up, hold: Hold) -> None:
         asked = False
         while True:
             message = await subscriber.get_message(timeout=PATIENCE if asked else BLOCK)
-            if message is None:
-                if asked:
-                    raise RoadError("connection_lost", f"Redis has not answered a ping for {PATIENCE:g} s.")
-                await subscriber.ping()
-                asked = True
-                continue
-            asked = False
-            if message["type"] == "subscribe":
+            asked = message is None and await _ask(subscriber, asked)
+            if message and message["type"] == "subscribe":
                 up()
-            elif message["type"] == "message":
+            elif message and message["type"] == "message":
                 await hold(bytes(message["data"]))
     finally:
         await quietly(subscriber.aclose())
+
+
+async def _ask(subscriber: Any, asked: bool) -> bool:
+    """Send a ping into the silence; give up where the one before was not answered either."""
+    if asked:
+        raise RoadError("connection_lost", f"Redis has not answered a ping for {PATIENCE:g} s.")
+    await subscriber.ping()
+    return True
 
 
 async def stream(client: Any, topic: str, group: str, us: str, *, up: Up, hand: Hand) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from otp.numbers import Numbers
 from otp.pi import settings
-from otp.pi.journal import Charge, StorageError
+from otp.pi.journal import Charge, Journal, StorageError, TransitionError
 from otp.pi.model import FINAL, Channel, Message, Outcome, Priority, State
 from otp.pi.modems.cms import kind
 from otp.pi.modems.news import UssdAnswer
@@ -33,12 +33,13 @@ class _Jump(selectors.DefaultSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
+        self.elsewhere = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready:
-            assert timeout is not None, "nothing will ever happen"
-            self.now += timeout
+        elsewhere = timeout is None or (self.elsewhere and timeout)
+        ready = super().select(30.0 if elsewhere else 0.0)
+        assert ready or not elsewhere, "nothing will ever happen"
+        self.now += timeout if timeout and not ready else 0.0
         return ready
 
 
@@ -51,6 +52,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._jump.now
+
+    async def wait_for(self, call: Awaitable[Any]) -> Any:
+        """Wait for something that another thread does; meanwhile time stands still."""
+        self._jump.elsewhere += 1
+        try:
+            return await call
+        finally:
+            self._jump.elsewhere -= 1
 
 
 def virtually(main: Coroutine[Any, Any, None]) -> None:
@@ -151,6 +160,29 @@ class FakeModem:
         return UssdAnswer(text="", raw="", replyable=False, dcs=None)
 
 
+class StillJournal:
+    """The real journal; while it works, virtual time stands still.
+
+    Attributes:
+        calls: Names of what was called, in order.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        method = getattr(self.journal, name)
+
+        def call(*values: Any, **named: Any) -> Awaitable[Any]:
+            self.calls.append(name)
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, VirtualLoop)
+            return loop.wait_for(method(*values, **named))
+
+        return call
+
+
 @dataclass
 class Row:
     """A row of the journal in memory."""
@@ -214,7 +246,8 @@ class FakeJournal:
         return row
 
     def _expect(self, number: int, *states: State) -> Row:
-        assert self.state(number) in states, f"row {number} is {self.state(number)}"
+        if self.state(number) not in states or self._ended(number):
+            raise TransitionError(f"row {number} is {self.state(number)}")
         return self.rows[number]
 
     async def waiting(self, limit: int, *, after: tuple[int, int] = (-1, 0)) -> list[Message]:
@@ -237,9 +270,7 @@ class FakeJournal:
     async def outcome(self, number: int) -> Outcome | None:
         self._call("outcome", number)
         row = self.rows[number]
-        if row.message.state not in FINAL and not (row.message.state is State.UNKNOWN and not self._waits(row)):
-            return None
-        return self._outcome(row)
+        return self._outcome(row) if self._ended(number) else None
 
     def _outcome(self, row: Row) -> Outcome:
         return Outcome(
@@ -250,6 +281,10 @@ class FakeJournal:
             references=tuple(row.references.values()),
             possible_duplicate=row.message.possible_duplicate,
         )
+
+    def _ended(self, number: int) -> bool:
+        row = self.rows[number]
+        return row.message.state in FINAL or (row.message.state is State.UNKNOWN and not self._waits(row))
 
     async def routed(self, number: int, modem: str) -> None:
         self._call("routed", number, modem)
@@ -312,7 +347,9 @@ class FakeJournal:
         self._call("expire")
         late = [n for n, row in self.rows.items() if row.message.state is State.QUEUED and self._late(row)]
         for number in late:
-            self._set(number, state=State.EXPIRED).reason = "expired"
+            doubtful = self.rows[number].message.possible_duplicate
+            state, reason = (State.UNKNOWN, "outcome_unknown") if doubtful else (State.EXPIRED, "expired")
+            self._set(number, state=state).reason = reason
         return len(late)
 
     def _late(self, row: Row) -> bool:
@@ -351,14 +388,14 @@ class Rig:
         modems: Iterable[str | settings.Modem] = ("sim-1",),
         *,
         mailer: Any = None,
-        journal: FakeJournal | None = None,
+        journal: Any = None,
         drain_time: float = 10.0,
         **values: Any,
     ) -> None:
         self.air: list[tuple[int, int, str, float]] = []
         tables = [each if isinstance(each, settings.Modem) else table(each) for each in modems]
         self.modems = {each.name: FakeModem(each, self.air) for each in tables}
-        self.journal = journal or FakeJournal()
+        self.journal: Any = journal or FakeJournal()
         sms = settings.Sms(**values)
         self.pool = Pool(list(self.modems.values()), sms, Numbers(), self.journal)
         self.outbox = Outbox(self.journal, self.pool, mailer, sms, clock=clock, drain_time=drain_time)

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from broker.logs import Log, describe
 from otp.pi import settings
 from otp.pi.counts import Counts
+from otp.pi.journal import TransitionError
 from otp.pi.model import Channel, Message, Outcome, State
 from otp.pi.modems.pool import Pool
 from otp.pi.outbox import feed, sms, verdicts
@@ -30,7 +31,7 @@ MAILS_AT_ONCE: Final = 4
 """Mails under way at once: a mail server is mostly waited for."""
 
 LOOK: Final = 30.0
-"""Seconds after which the queue is looked at although nothing has happened: the clock may have been set."""
+"""Seconds after which queue and journal are looked at although nothing was told: the clock may have been set."""
 
 AFTER_FAULT: Final = 5.0
 """Seconds to rest after a fault of ours, so that it does not fill the log."""
@@ -129,6 +130,8 @@ class Outbox:
             if message.state is not State.QUEUED or message.possible_duplicate:
                 return False
             self._end(await self._journal.fail(number, reason), message)
+        except TransitionError:
+            return False  # it has ended just now
         finally:
             self._withheld.discard(number)
             self._something.set()
@@ -141,9 +144,13 @@ class Outbox:
             StorageError: The journal cannot be read.
         """
         ended = await self._ended(number)
-        if ended is not None and number not in self._under_way:
-            entry = self._queue.entries.get(number)
-            self._end(ended, None if entry is None else entry.message)
+        if ended is None or number in self._under_way:
+            return
+        entry = self._queue.entries.get(number)
+        if entry is None:
+            self._outcomes.settle(ended)
+        else:
+            self._end(ended, entry.message)
 
     def __len__(self) -> int:
         """Return how many messages are under way."""
@@ -167,6 +174,7 @@ class Outbox:
         """Do all there is to do, and wait until there is more."""
         self._something.clear()
         try:
+            await self._look_around()
             await self._feed.fill(self._now())
             await self._expire()
             self._queue.wake(self._now())
@@ -202,13 +210,17 @@ class Outbox:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _expire(self) -> None:
-        """End what is too late: one by one what is in memory, and now and then all the rest."""
+        """End what is too late and in memory."""
         for entry in self._queue.expired(self._clock()):
             if entry.number not in self._withheld:
                 self._end(await self._verdicts.expired(entry.message), entry.message)
+
+    async def _look_around(self) -> None:
+        """See now and then to what nobody has told us of."""
         if self._now() < self._look_at:
             return
         self._look_at = self._now() + LOOK
+        self._feed.more()
         if await persist(self._journal.expire):
             for number in self._outcomes.numbers():
                 await self.look_again(number)
@@ -279,13 +291,13 @@ class Outbox:
         else:
             self._end(outcome, entry.message)
 
-    def _end(self, outcome: Outcome, message: Message | None) -> None:
+    def _end(self, outcome: Outcome, message: Message) -> None:
         """Forget a message that has ended, and tell those who wait for it."""
         entry = self._queue.entries.get(outcome.number)
         if entry is not None:
             self._queue.remove(entry)
         self._counts.messages[outcome.state] += 1
-        if message is not None and outcome.state is State.SENT:
+        if outcome.state is State.SENT:
             self._counts.delivery.observe(self._clock() - message.arrived)
         self._outcomes.settle(outcome)
 

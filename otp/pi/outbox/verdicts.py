@@ -8,6 +8,7 @@ from broker.logs import Log
 from otp.numbers import mask
 from otp.pi import settings
 from otp.pi.counts import Counts
+from otp.pi.journal import TransitionError
 from otp.pi.model import Message, Outcome, State
 from otp.pi.modems.status import NotSentError, OutcomeUnknownError
 from otp.pi.outbox import policy
@@ -21,6 +22,10 @@ _LOG: Final = Log("otp.pi")
 
 class Journal(Protocol):
     """What is needed of the journal."""
+
+    async def outcome(self, number: int) -> Outcome | None:
+        """Return how a message ended, ``None`` while it has not."""
+        ...
 
     async def unknown(self, number: int, modem: str, reason: str) -> None:
         """Store that nobody knows whether a message was taken."""
@@ -71,7 +76,14 @@ class Verdicts:
         """End a message; one that may have arrived ends as unknown, whatever ended its second try."""
         if message.possible_duplicate or message.state is State.UNKNOWN:
             reason, state = OUTCOME_UNKNOWN, State.UNKNOWN
-        outcome = await persist(lambda: self._journal.fail(message.number, reason, state=state))
+        try:
+            outcome = await persist(lambda: self._journal.fail(message.number, reason, state=state))
+        except TransitionError:
+            # Somebody else was faster: its receiver was blocked, or it was given up.
+            ended = await persist(lambda: self._journal.outcome(message.number))
+            if ended is None:
+                raise
+            return ended
         _LOG.warning("not_sent", journal=message.number, receiver=mask(message.receiver), state=state, reason=reason)
         return outcome
 

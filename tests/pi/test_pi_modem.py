@@ -9,6 +9,7 @@ import pytest
 
 from otp.pi import settings
 from otp.pi.emulator import Emulator, Knobs
+from otp.pi.modems.dialogue import NoReferenceError
 from otp.pi.modems.identity import Finder
 from otp.pi.modems.modem import Modem
 from otp.pi.modems.news import LateReference, News
@@ -295,6 +296,21 @@ async def test_modem_notices_that_the_network_is_gone(bench: Bench) -> None:
     await bench.ready()
     bench.emulator.knobs.registered = False
     await bench.state(ModemState.NOT_REGISTERED)
+
+
+async def test_modem_answering_ok_alone_after_the_body_is_unknown(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An OK without a reference proves nothing, and the reason says so."""
+    modem = await bench.ready()
+
+    async def no_reference(*args: object, **kwargs: object) -> int:
+        raise NoReferenceError
+
+    assert modem._dialogue is not None
+    monkeypatch.setattr(modem._dialogue, "submit", no_reference)
+    with pytest.raises(OutcomeUnknownError, match="no_reference"):
+        await bench.submit()
 
 
 # -- SIM card and PIN

@@ -1,6 +1,7 @@
 """What comes in is handed on once, whole, and deleted only after it was taken."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -209,3 +210,26 @@ async def test_modem_does_not_ask_for_reports_that_nobody_wants(bench: Bench) ->
     """delivery_reports = false: the modem is told so."""
     await bench.ready(delivery_reports=False)
     assert "AT+CNMI=2,1,0,0,0" in bench.emulator.commands
+
+
+async def test_modem_writes_no_secret_to_the_log(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither PIN nor text nor number, sent or received, is in the log, however much is logged."""
+    caplog.set_level(logging.DEBUG)
+    bench.emulator.knobs.pin = "7391"
+    bench.emulator.unplug()
+    bench.emulator.replug()
+    modem = await bench.ready(pin="7391")
+
+    async def before() -> None:
+        pass
+
+    [submit] = submits("+6281234567890", "canary one", reference=1, validity=300, report=False)
+    await modem.submit(submit, token=1, before_body=before)
+    bench.emulator.receive_sms("+6281987654321", "canary two")
+    await bench.until(lambda: bench.texts)
+    bench.emulator.unplug()
+    await bench.until(lambda: modem.status.state is ModemState.ABSENT)
+    drivers = [record for record in caplog.records if not record.name.startswith("asyncio")]
+    assert drivers
+    for secret in ("7391", "canary", submit.hex, "81234567890", "81987654321"):
+        assert not any(secret in record.getMessage() for record in drivers)

@@ -162,3 +162,15 @@ async def test_modem_that_knows_no_ussd_says_so(bench: Bench) -> None:
     with pytest.raises(NotSentError) as caught:
         await bench.modem.ussd("*888#")
     assert caught.value.reason in ("error", "cme_100", "cme_4")
+
+
+async def test_ussd_session_that_cannot_be_ended_is_given_up_all_the_same(bench: Bench) -> None:
+    """A modem that goes deaf while the network thinks: the reason is the network's silence."""
+    bench.emulator.knobs.ussd_delay = float("inf")
+    asking = asyncio.create_task(bench.modem.ussd("*888#"))
+    async with asyncio.timeout(10):
+        while not any("CUSD=1" in command for command in bench.emulator.commands):  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.005)
+    bench.emulator.knobs.silent_at = "idle"
+    with pytest.raises(NotSentError, match="network_timeout"):
+        await asking

@@ -251,8 +251,9 @@ def test_part_in_gsm7_begins_behind_its_fill_bits() -> None:
 def test_status_report_is_read(status: int, outcome: str) -> None:
     """What became of a part, in a word."""
     found = pdu.read(f"0006A30C91261862666666{STAMP}{STAMP}{status:02X}")
-    assert found == pdu.StatusReport(0xA3, RECEIVER, status, outcome, found.at)  # type: ignore[union-attr,arg-type]
-    assert found.at == datetime(2026, 11, 22, 21, 45, 58, tzinfo=UTC).timestamp()  # type: ignore[union-attr]
+    assert isinstance(found, pdu.StatusReport)
+    assert (found.reference, found.receiver, found.status, found.outcome) == (0xA3, RECEIVER, status, outcome)
+    assert found.at == datetime(2026, 11, 22, 21, 45, 58, tzinfo=UTC).timestamp()
 
 
 @pytest.mark.parametrize(

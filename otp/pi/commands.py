@@ -16,6 +16,7 @@
 """
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from typing import Any
 from broker.logs import Log, describe
 from otp import incoming as wire
 from otp.codes import ResponseCode
-from otp.errors import InvalidMessage, OtpError, StoreError
+from otp.errors import DuplicateReference, InvalidMessage, OtpError, StoreError
 from otp.incoming import Incoming
 from otp.issuing import Codes
 from otp.json_reader import read_object
@@ -42,6 +43,9 @@ from otp.templates import Template
 
 Counted = Callable[[str, str, str], None]
 """Told of each command that was answered: its name, its road, its response code."""
+
+_ROWS_OF_A_RECEIVER = 200
+"""Rows that are looked through for a code's message; the budgets of codes and receivers are far below."""
 
 _NOTHING_TO_STORE = frozenset({Command.ECHO, Command.GET_MODEM_LIST})
 _LOG = Log("otp.pi")
@@ -108,6 +112,8 @@ class Commands:
         self._answer_timeout = answer_timeout
         self._clock = clock
         self._counted = counted
+        self._creating: set[str] = set()
+        """Tags of references whose code is being made and stored."""
         self._running: set[asyncio.Task[Result]] = set()
         self._actions: dict[Command, Callable[[_Call], Awaitable[Result]]] = {
             Command.SEND_SMS: self._send,
@@ -260,13 +266,36 @@ class Commands:
             return Result(
                 incoming.command, ResponseCode.EXPIRED, incoming.about(), answers.sentence("expired"), "expired"
             )
-        return await self._codes.create(
-            lambda issued: self._deliver(call, template, issued),
-            receiver=incoming.receiver,
-            reference=incoming.reference,
-            params=incoming.params,
-            lifetime=incoming.lifetime,
-        )
+        tag = _tag(incoming.reference)
+        try:
+            return await self._create(call, template)
+        except DuplicateReference:
+            if tag in self._creating or await self._is_stored(incoming, tag):
+                raise
+        # The service ended between making the code and storing its message: nobody has it, and the road asks again.
+        await self._codes.cancel(receiver=incoming.receiver, reference=incoming.reference)
+        return await self._create(call, template)
+
+    async def _create(self, call: _Call, template: Template) -> Result:
+        incoming, tag = call.incoming, _tag(call.incoming.reference)
+        first = tag not in self._creating
+        self._creating.add(tag)
+        try:
+            return await self._codes.create(
+                lambda issued: self._deliver(call, template, issued),
+                receiver=incoming.receiver,
+                reference=incoming.reference,
+                params=incoming.params,
+                lifetime=incoming.lifetime,
+            )
+        finally:
+            if first:
+                self._creating.discard(tag)
+
+    async def _is_stored(self, incoming: Incoming, tag: str) -> bool:
+        """Tell whether the journal has the message of a code."""
+        rows = await self._journal.rows(limit=_ROWS_OF_A_RECEIVER, receiver=self._numbers.key(incoming.receiver))
+        return any(row.message_id == tag for row in rows)
 
     async def _resend_otp(self, call: _Call) -> Result:
         template = Template(call.incoming.message or "%s")
@@ -288,6 +317,7 @@ class Commands:
                 deadline=issued.expires_at,
                 priority=Priority.OTP,
                 wait=True,
+                message_id=_tag(call.incoming.reference),
             )
         except asyncio.CancelledError:
             if not call.is_stored.is_set():
@@ -367,6 +397,11 @@ class Commands:
             length=len(payload),
             digest_of=payload,
         )
+
+
+def _tag(reference: str) -> str:
+    """Return what the journal has for the id of a code's message: it is looked up by the code's reference."""
+    return f"otp-{hashlib.sha256(reference.encode()).hexdigest()[:16]}"
 
 
 def _queued(incoming: Incoming) -> Result:

@@ -6,6 +6,7 @@ that it is stored, and only then is it sent.
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from otp import fields
@@ -98,6 +99,7 @@ class Sending:
         deadline: float,
         priority: int,
         wait: bool,
+        message_id: str | None = None,
     ) -> Result:
         """Store a message and have it sent.
 
@@ -109,12 +111,15 @@ class Sending:
             deadline: Unix seconds after which it is not sent.
             priority: See ``Priority``.
             wait: Wait for the outcome; else 1111 is returned as soon as it is stored.
+            message_id: What the journal has for its id; ``None`` for the command's own.
 
         Raises:
             InvalidInput: The receiver does not suit the command, or the text is too long for it.
             StorageError: The journal cannot be written.
         """
         new = self._new(incoming, origin, text, deadline, priority)
+        if message_id is not None:
+            new = replace(new, message_id=message_id)
         refusal = self._guards.check(new.receiver_key, new.channel)
         if refusal is not None:
             number = await self._journal.record(

@@ -263,9 +263,10 @@ class FakeJournal:
 
     async def message(self, number: int) -> Message:
         self._call("message", number)
+        found = self.rows[number].message
         if self.seconds:
             await asyncio.sleep(self.seconds)
-        return self.rows[number].message
+        return found
 
     async def outcome(self, number: int) -> Outcome | None:
         self._call("outcome", number)

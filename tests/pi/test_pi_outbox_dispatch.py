@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from otp.pi.journal import StorageError
+from otp.pi.journal import StorageError, TransitionError
 from otp.pi.model import Outcome, Priority, State
 from otp.pi.modems.status import ModemState
 from otp.pi.outbox import feed
@@ -478,6 +478,54 @@ def test_late_reference_that_nobody_told_us_of_is_seen_before_the_second_try() -
             rig.journal._set(number, state=State.SENT).reason = ""
             assert (await waiter).state is State.SENT
             assert len(rig["sim-1"].submitted) == 1
+
+    virtually(main())
+
+
+def test_rows_that_end_without_us_are_counted_once() -> None:
+    """Looking again at a message that ended long ago changes nothing."""
+
+    async def main() -> None:
+        async with Rig() as rig:
+            number = rig.journal.add()
+            rig.outbox.wake()
+            await rig.ended(number)
+            await rig.outbox.look_again(number)
+            assert rig.outbox._counts.messages == {State.SENT: 1}
+
+    virtually(main())
+
+
+def test_give_up_of_what_ends_in_that_moment_is_refused() -> None:
+    """A message that is blocked while it is being given up keeps its own end."""
+
+    async def main() -> None:
+        async with Rig() as rig:
+            rig["sim-1"].become(ModemState.ABSENT)
+            number = rig.journal.add()
+            rig.journal.seconds = 5.0
+            giving_up = asyncio.create_task(rig.outbox.give_up(number, "no_modem"))
+            await asyncio.sleep(1)
+            rig.journal._set(number, state=State.BLOCKED)
+            assert not await giving_up
+            assert rig.journal.state(number) is State.BLOCKED
+
+    virtually(main())
+
+
+def test_step_that_the_journal_never_allows_is_a_fault_of_ours() -> None:
+    """A row that can neither be ended nor has ended is logged and left alone; the others go on."""
+
+    async def main() -> None:
+        async with Rig() as rig:
+            rig["sim-1"].script.append(cms(1))
+            odd, other = rig.journal.add(), rig.journal.add()
+            rig.journal.broken.add("fail")
+            rig.journal.fault = TransitionError("no")
+            rig.outbox.wake()
+            assert (await rig.ended(other)).state is State.SENT
+            rig.journal.broken.clear()
+            assert (await rig.ended(odd)).possible_duplicate
 
     virtually(main())
 

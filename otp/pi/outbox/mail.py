@@ -64,10 +64,8 @@ class MailCarrier:
         """
         number = entry.number
         message = await persist(lambda: self._journal.message(number))
-        if message.state is State.UNKNOWN:
-            return await self._verdicts.unknown(entry, message, message.modem, "interrupted")
         if message.state not in {State.QUEUED, State.ROUTED}:
-            return await persist(lambda: self._journal.outcome(number))
+            return await self._verdicts.moved_on(entry, message)
         if self._mailer is None:
             return await self._verdicts.fail(message, NO_ACCOUNT)
         await persist(lambda: self._journal.routed(number, MAIL))

@@ -106,10 +106,8 @@ class SmsCarrier:
         """
         number = entry.number
         message = await persist(lambda: self._journal.message(number))
-        if message.state is State.UNKNOWN:
-            return await self._verdicts.unknown(entry, message, message.modem, "interrupted")
         if message.state not in {State.QUEUED, State.ROUTED}:
-            return await persist(lambda: self._journal.outcome(number))
+            return await self._verdicts.moved_on(entry, message)
         if self._clock() >= message.deadline:
             return await self._verdicts.expired(message)
         try:

@@ -125,6 +125,11 @@ class Verdicts:
         self._send_off(entry, message, modem, keep=keep, at_once=True)
         return None
 
+    async def moved_on(self, entry: Entry, message: Message) -> Outcome | None:
+        """Deal with a message that does not wait any more: it has ended, or was cut short while being handed over."""
+        ended = await persist(lambda: self._journal.outcome(message.number))
+        return ended or await self.unknown(entry, message, message.modem, "interrupted")
+
     def pause(self, entry: Entry) -> None:
         """Let an entry rest before it waits again."""
         entry.pause = policy.rest(entry.rests)

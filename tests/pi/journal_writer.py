@@ -9,11 +9,16 @@ from otp.pi.journal import Journal, StorageError
 from tests.pi.journal_messages import Clock, new
 
 
+def say(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
+
+
 async def accept(journal: Journal, first: int, step: int) -> None:
     number = first
     while True:
         accepted = await journal.accept(new(str(number)))
-        print(number, accepted.number, flush=True)
+        say(number, accepted.number)
         number += step
 
 
@@ -34,16 +39,16 @@ async def until_full(directory: Path) -> None:
             answers = await asyncio.gather(*calls, return_exceptions=True)
             for lane, answer in enumerate(answers):
                 if isinstance(answer, StorageError):
-                    print("refused", number + lane, answer, flush=True)
+                    say("refused", number + lane, answer)
                 else:
-                    print("stored", number + lane, flush=True)
+                    say("stored", number + lane)
             if any(isinstance(answer, StorageError) for answer in answers):
                 break
             number += 8
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     await journal.accept(new("room"))
-    print("stored room", flush=True)
+    say("stored room")
     await journal.close()
 
 

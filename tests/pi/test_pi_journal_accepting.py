@@ -1,4 +1,4 @@
-"""What comes into the journal: messages, commands, charges, the block list, received SMS; and what can be seen of it."""
+"""What comes into the journal: messages, commands, charges, blocks, received SMS; and what can be seen of it."""
 
 import asyncio
 import tempfile

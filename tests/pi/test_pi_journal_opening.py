@@ -3,7 +3,12 @@
 import asyncio
 import os
 import sqlite3
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +45,7 @@ async def test_key_that_is_gone(tmp_path: Path) -> None:
     async with opened(tmp_path):
         pass
     (tmp_path / "journal.key").unlink()
-    with pytest.raises(StorageError, match="is missing, and journal.db was sealed with it"):
+    with pytest.raises(StorageError, match=r"is missing, and journal\.db was sealed with it"):
         await Journal.open(tmp_path)
     with pytest.raises(StorageError, match="No such file"):
         await Journal.open(tmp_path, read_only=True)
@@ -83,11 +88,23 @@ async def test_file_that_is_a_directory(tmp_path: Path, name: str) -> None:
         await Journal.open(tmp_path, read_only=True)
 
 
+async def test_reading_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may not look into the directory is told who may; root may, so the question is answered for it."""
+
+    def refuse(_path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    with pytest.raises(StorageError, match=r"Permission denied\. Run this as the user"):
+        await Journal.open(tmp_path, read_only=True)
+
+
 async def test_nothing_to_read(tmp_path: Path) -> None:
     """Reading makes no journal."""
     with pytest.raises(StorageError, match="holds no journal"):
         await Journal.open(tmp_path, read_only=True)
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "journal.key").exists()
+    assert not (tmp_path / "journal.db").exists()
 
 
 @pytest.mark.parametrize(
@@ -169,35 +186,68 @@ async def test_call_that_fails_among_others(tmp_path: Path) -> None:
         assert [each.receiver_key for each in await journal.blocked()] == ["a", "b", "c"]
 
 
+@asynccontextmanager
+async def one_batch(journal: Journal) -> AsyncIterator[None]:
+    """Hold the worker, so that all calls made meanwhile go into one batch."""
+    gate, held = threading.Event(), threading.Event()
+
+    def hold(_ledger: Ledger) -> None:
+        held.set()
+        gate.wait(10)
+
+    holding = asyncio.ensure_future(journal._worker.call(hold))
+    await asyncio.to_thread(held.wait, 10)
+    yield
+    await asyncio.sleep(0)  # what was made in here has been asked for now
+    gate.set()
+    await holding
+
+
+def lose(ledger: Ledger) -> None:
+    """Fail as SQLite does when it has given up the whole transaction."""
+    ledger.database.execute("ROLLBACK")
+    raise sqlite3.OperationalError("disk I/O error")
+
+
+def spoil(ledger: Ledger) -> None:
+    """Make the commit fail."""
+    ledger.database.execute("PRAGMA defer_foreign_keys = ON")
+    part = "INSERT INTO parts (message, generation, part, modem, state, began) VALUES (99, 0, 0, '', '', 0)"
+    ledger.database.execute(part)
+
+
+async def results(*calls: Awaitable[Any]) -> list[Any]:
+    return await asyncio.gather(*calls, return_exceptions=True)
+
+
 async def test_transaction_that_is_lost(tmp_path: Path) -> None:
-    """Where SQLite gives up the transaction all calls in it fail, and the next begins anew."""
-
-    def lose(ledger: Ledger) -> None:
-        ledger.database.execute("ROLLBACK")
-        raise sqlite3.OperationalError("disk I/O error")
-
+    """Where SQLite gives up the transaction all calls before in it fail, and those behind begin anew."""
     async with opened(tmp_path) as journal:
-        calls = [journal.block("a"), journal._worker.call(lose), journal.block("c")]
-        results = await asyncio.gather(*calls, return_exceptions=True)
-        assert isinstance(results[1], StorageError)
-        kept = {name for name, result in zip("a-c", results, strict=True) if result is True}
-        assert {each.receiver_key for each in await journal.blocked()} == kept
-        assert "c" in kept
+        async with one_batch(journal):
+            calls = [journal.block("a"), journal._worker.call(lose), journal.block("c")]
+            group = asyncio.ensure_future(results(*calls))
+        before, lost, behind = await group
+        assert [type(before), type(lost), behind] == [StorageError, StorageError, True]
+        assert [each.receiver_key for each in await journal.blocked()] == ["c"]
+
+
+async def test_transaction_that_is_lost_at_the_end(tmp_path: Path) -> None:
+    """A batch that ends without a transaction has nothing to commit."""
+    async with opened(tmp_path) as journal:
+        async with one_batch(journal):
+            group = asyncio.ensure_future(results(journal.block("a"), journal._worker.call(lose)))
+        assert [type(each) for each in await group] == [StorageError, StorageError]
+        assert await journal.blocked() == []
 
 
 async def test_commit_that_fails(tmp_path: Path) -> None:
     """When the commit fails, nothing of the batch is stored and everybody in it is told; then it goes on."""
     async with opened(tmp_path) as journal:
-
-        def spoil(ledger: Ledger) -> None:
-            ledger.database.execute("PRAGMA defer_foreign_keys = ON")
-            ledger.database.execute(
-                "INSERT INTO parts (message, generation, part, modem, state, began) VALUES (99, 0, 0, '', '', 0)"
-            )
-
-        results = await asyncio.gather(journal._worker.call(spoil), journal.block("a"), return_exceptions=True)
-        assert isinstance(results[0], Exception)
-        assert [each.receiver_key for each in await journal.blocked()] == (["a"] if results[1] is True else [])
+        async with one_batch(journal):
+            group = asyncio.ensure_future(results(journal._worker.call(spoil), journal.block("a")))
+        assert [type(each) for each in await group] == [StorageError, StorageError]
+        assert await journal.blocked() == []
+        assert await journal.block("b")
 
 
 async def test_commits_are_timed(tmp_path: Path) -> None:
@@ -219,16 +269,15 @@ def test_loop_that_is_gone(tmp_path: Path) -> None:
 
     journal = asyncio.run(leave())
     journal._worker._jobs.put(None)
-    for _ in range(1000):
+    deadline = time.monotonic() + 10
+    while True:
         try:
-            ledger = open_ledger(tmp_path)
-            break
+            open_ledger(tmp_path).close()
         except StorageError:
-            os.sched_yield()
-            import time
-
+            assert time.monotonic() < deadline
             time.sleep(0.01)
-    ledger.close()
+        else:
+            break
 
 
 def test_error_without_a_name() -> None:

@@ -210,6 +210,15 @@ async def test_late_reference_of_one_part_of_two(journal: Journal) -> None:
     assert (await journal.message(number)).state is State.QUEUED
 
 
+async def test_late_reference_of_nothing(journal: Journal) -> None:
+    """A reference for a part that nobody waits for changes nothing."""
+    number = await in_state(journal, "sent")
+    await journal.late_reference("sim-1", number, 0, 77)
+    outcome = await journal.outcome(number)
+    assert outcome is not None
+    assert outcome.references == (5,)
+
+
 # -- delivery reports
 
 
@@ -241,6 +250,34 @@ async def test_report_of_the_newest_message(journal: Journal) -> None:
         await send(journal, number, "sim-1", 7)
     assert await journal.delivery_report("sim-1", 7, RECEIVER, True, NOON) == numbers[1]
     assert (await journal.message(numbers[0])).state is State.SENT
+
+
+async def test_late_reference_of_a_part_already_given_again(journal: Journal) -> None:
+    """While the same part is under way once more, the late reference of the first try ends nothing."""
+    number = await in_state(journal, "unknown")
+    await journal.retry(number, possible_duplicate=True, keep_parts=True)
+    await journal.routed(number, "sim-1")
+    await journal.sending(number, "sim-1", 0, 1)
+    await journal.late_reference("sim-1", number, 0, 77)
+    assert (await journal.message(number)).state is State.SENDING
+    await journal.part_sent(number, "sim-1", 0, 78)
+    outcome = await journal.sent(number, "sim-1")
+    assert (outcome.state, outcome.references, outcome.possible_duplicate) == (State.SENT, (78,), True)
+
+
+async def test_report_before_all_is_sent(journal: Journal) -> None:
+    """A report of the first part may come while the second is under way, and counts in the end."""
+    number = (await journal.accept(new())).number
+    await journal.routed(number, "sim-1")
+    await journal.sending(number, "sim-1", 0, 2)
+    await journal.part_sent(number, "sim-1", 0, 7)
+    await journal.sending(number, "sim-1", 1, 2)
+    assert await journal.delivery_report("sim-1", 7, RECEIVER, True, NOON) == number
+    assert (await journal.message(number)).state is State.SENDING
+    await journal.part_sent(number, "sim-1", 1, 8)
+    assert (await journal.sent(number, "sim-1")).state is State.SENT
+    await journal.delivery_report("sim-1", 8, RECEIVER, True, NOON)
+    assert (await journal.message(number)).state is State.DELIVERED
 
 
 async def test_report_in_national_form(journal: Journal) -> None:

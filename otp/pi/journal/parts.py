@@ -17,8 +17,9 @@ from typing import Final
 from otp.pi.journal.ledger import Ledger
 
 _SENT: Final = "SELECT DISTINCT part FROM parts WHERE message = ? AND generation = ? AND state = 'sent' ORDER BY part"
-_REFERENCES: Final = """SELECT reference FROM parts
-    WHERE message = ? AND generation = ? AND state = 'sent' AND reference >= 0 ORDER BY part, id"""
+# SQLite takes `reference` from the row that has the maximum: of a part that was taken twice, the last.
+_REFERENCES: Final = """SELECT reference, max(id) FROM parts
+    WHERE message = ? AND generation = ? AND state = 'sent' AND reference >= 0 GROUP BY part ORDER BY part"""
 _MARK: Final = "UPDATE parts SET state = ? WHERE message = ? AND state = 'flight'"
 
 
@@ -61,7 +62,7 @@ def sent(ledger: Ledger, number: int, generation: int) -> tuple[int, ...]:
 
 def references(ledger: Ledger, number: int, generation: int) -> tuple[int, ...]:
     """Return the network's references of the parts that were taken, as far as it told any."""
-    return tuple(reference for (reference,) in ledger.database.execute(_REFERENCES, (number, generation)))
+    return tuple(reference for reference, _ in ledger.database.execute(_REFERENCES, (number, generation)))
 
 
 def complete(ledger: Ledger, row: sqlite3.Row, generation: int) -> bool:

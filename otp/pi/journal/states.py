@@ -16,7 +16,6 @@ A row that has ended takes none of them, with one exception: a row that a late r
 """
 
 import sqlite3
-from collections.abc import Iterable
 from typing import Final
 
 from otp.pi.journal import duplicates
@@ -93,11 +92,6 @@ def end(ledger: Ledger, number: int, state: State, reason: str = "") -> None:
 def tally(ledger: Ledger, state: State) -> None:
     """Count that a row came to a final state."""
     ledger.database.execute(_TALLY, (state.value,))
-
-
-def among(values: Iterable[State]) -> str:
-    """Return states as SQL writes them: ``'queued', 'routed'``."""
-    return ", ".join(f"'{state.value}'" for state in sorted(values))
 
 
 def _for_good(row: sqlite3.Row) -> str:

@@ -64,7 +64,8 @@ class Worker:
         self._due = time.monotonic() + checkpoint_every
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._closed: asyncio.Future[None] | None = None
+        self._closing = False
+        self._closed: asyncio.Future[None] = self._loop.create_future()
         self._begin = "BEGIN IMMEDIATE" if ledger.writes else "BEGIN"
         threading.Thread(target=self._run, name="journal", daemon=True).start()
 
@@ -74,7 +75,7 @@ class Worker:
         Raises:
             StorageError: It could not be stored, or the journal is closed; nothing of it remains.
         """
-        if self._closed is not None:
+        if self._closing:
             raise StorageError("the journal is closed")
         future: asyncio.Future[_Answer] = self._loop.create_future()
         self._jobs.put(_Job(work, future))
@@ -82,8 +83,8 @@ class Worker:
 
     async def close(self) -> None:
         """Carry out what was asked for, then end; a second time it waits for the first."""
-        if self._closed is None:
-            self._closed = self._loop.create_future()
+        if not self._closing:
+            self._closing = True
             self._jobs.put(None)
         await asyncio.shield(self._closed)
 
@@ -107,7 +108,7 @@ class Worker:
         try:
             self._ledger.close()
         finally:
-            self._tell(self._settle_close)
+            self._tell(self._closed.set_result, None)
 
     def _take(self) -> tuple[list[_Job], bool]:
         """Wait for jobs, or until a checkpoint is due; return them, and whether there will be more."""
@@ -188,10 +189,6 @@ class Worker:
             else:
                 job.future.set_exception(error)
         self._on_commit(seconds)
-
-    def _settle_close(self) -> None:
-        if self._closed is not None:
-            self._closed.set_result(None)
 
 
 def _told(error: Exception) -> Exception:

@@ -18,6 +18,7 @@
 import asyncio
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -112,8 +113,8 @@ class Commands:
         self._answer_timeout = answer_timeout
         self._clock = clock
         self._counted = counted
-        self._creating: set[str] = set()
-        """Tags of references whose code is being made and stored."""
+        self._creating: Counter[str] = Counter()
+        """How many requests are making and storing a code, by the tag of its reference."""
         self._running: set[asyncio.Task[Result]] = set()
         self._actions: dict[Command, Callable[[_Call], Awaitable[Result]]] = {
             Command.SEND_SMS: self._send,
@@ -270,7 +271,7 @@ class Commands:
         try:
             return await self._create(call, template)
         except DuplicateReference:
-            if tag in self._creating or await self._is_stored(incoming, tag):
+            if self._creating[tag] or await self._is_stored(incoming, tag):
                 raise
         # The service ended between making the code and storing its message: nobody has it, and the road asks again.
         await self._codes.cancel(receiver=incoming.receiver, reference=incoming.reference)
@@ -278,8 +279,7 @@ class Commands:
 
     async def _create(self, call: _Call, template: Template) -> Result:
         incoming, tag = call.incoming, _tag(call.incoming.reference)
-        first = tag not in self._creating
-        self._creating.add(tag)
+        self._creating[tag] += 1
         try:
             return await self._codes.create(
                 lambda issued: self._deliver(call, template, issued),
@@ -289,8 +289,8 @@ class Commands:
                 lifetime=incoming.lifetime,
             )
         finally:
-            if first:
-                self._creating.discard(tag)
+            self._creating[tag] -= 1
+            self._creating += Counter()  # forgets those at zero
 
     async def _is_stored(self, incoming: Incoming, tag: str) -> bool:
         """Tell whether the journal has the message of a code."""

@@ -34,6 +34,7 @@ from otp.messages import Command
 from otp.numbers import Numbers, is_email
 from otp.pi import answers
 from otp.pi.callbacks import Callbacks
+from otp.pi.counts import Counts
 from otp.pi.journal import Journal, StorageError
 from otp.pi.model import Origin, Priority, RejectedError, State, UnstoredError
 from otp.pi.sending import Sending, priority_of
@@ -41,9 +42,6 @@ from otp.pi.telephony import Telephony
 from otp.results import Result
 from otp.store import Issued
 from otp.templates import Template
-
-Counted = Callable[[str, str, str], None]
-"""Told of each command that was answered: its name, its road, its response code."""
 
 _ROWS_OF_A_RECEIVER = 200
 """Rows that are looked through for a code's message; the budgets of codes and receivers are far below."""
@@ -86,7 +84,7 @@ class Commands:
         offset: Seconds a command is good for that does not say.
         answer_timeout: Seconds that an answer is waited for.
         clock: Returns Unix seconds.
-        counted: See ``Counted``.
+        counts: Where commands and rejections are counted.
     """
 
     def __init__(
@@ -101,7 +99,7 @@ class Commands:
         offset: float,
         answer_timeout: float,
         clock: Callable[[], float],
-        counted: Counted = lambda _command, _road, _code: None,
+        counts: Counts | None = None,
     ) -> None:
         self._sending = sending
         self._codes = codes
@@ -112,7 +110,7 @@ class Commands:
         self._offset = offset
         self._answer_timeout = answer_timeout
         self._clock = clock
-        self._counted = counted
+        self._counts = counts or Counts()
         self._creating: Counter[str] = Counter()
         """How many requests are making and storing a code, by the tag of its reference."""
         self._running: set[asyncio.Task[Result]] = set()
@@ -149,7 +147,7 @@ class Commands:
         wanted = self._callbacks.wanted(incoming, origin)
         begun = await self._begin(incoming, origin, wait=wanted)
         if wanted:
-            self._callbacks.publish(incoming, origin, asyncio.ensure_future(self._answer(incoming, origin, begun)))
+            self._callbacks.publish(incoming, origin, asyncio.ensure_future(self._answer(incoming, begun)))
 
     async def ask(self, payload: bytes, origin: Origin) -> dict[str, Any]:
         """Carry out a command and return its answer; whatever goes wrong is in the answer."""
@@ -160,10 +158,10 @@ class Commands:
                 return answers.to_json(Result("", ResponseCode.FAILED, message=text, reason="not_a_command"))
             begun = await self._begin(incoming, origin, wait=True)
         except InvalidMessage as error:
-            return self._count(Result.refused(error.command, error), origin)
+            return answers.to_json(Result.refused(error.command, error))
         except (StorageError, UnstoredError) as error:
-            return self._count(_unstored("", error), origin)
-        return await self._answer(incoming, origin, begun)
+            return answers.to_json(_unstored("", error))
+        return await self._answer(incoming, begun)
 
     async def close(self) -> None:
         """Stop waiting for outcomes; what is stored stays stored."""
@@ -197,6 +195,8 @@ class Commands:
                 digest_of=payload,
             )
             _LOG.warning("rejected", road=origin.road, journal=number, reason=error.reason)
+            self._counts.rejected[error.reason] += 1
+            self._counts.commands["unreadable", origin.road, ResponseCode.FAILED] += 1
             raise
 
     async def _begin(self, incoming: Incoming, origin: Origin, *, wait: bool) -> "asyncio.Task[Result]":
@@ -214,14 +214,16 @@ class Commands:
     async def _carry_out(self, call: _Call) -> Result:
         """Carry out a command; only one that could not be stored ends in an exception, ``UnstoredError``."""
         try:
-            return await self._try(call)
+            result = await self._try(call)
         except (StorageError, StoreError) as error:
-            if call.is_stored.is_set():
-                return _unstored(call.incoming.command, error)
-            raise UnstoredError(str(error)) from None
+            if not call.is_stored.is_set():
+                raise UnstoredError(str(error)) from None
+            result = _unstored(call.incoming.command, error)
         except Exception as error:  # noqa: BLE001 - a fault of ours must not take the road down, nor show the command
             _LOG.error("command_failed", command=call.incoming.action, road=call.origin.road, error=describe(error))
-            return Result(call.incoming.command, ResponseCode.FAILED, reason="internal_error")
+            result = Result(call.incoming.command, ResponseCode.FAILED, reason="internal_error")
+        self._counts.commands[call.incoming.command, call.origin.road, result.response_code] += 1
+        return result
 
     async def _try(self, call: _Call) -> Result:
         """Carry out a command, or keep it as refused; a code that exists already is a duplicate."""
@@ -234,16 +236,10 @@ class Commands:
             await self._record(call, state, error.reason)
             return Result.refused(call.incoming.command, error, call.incoming.about())
 
-    async def _answer(self, incoming: Incoming, origin: Origin, begun: "asyncio.Task[Result]") -> dict[str, Any]:
+    async def _answer(self, incoming: Incoming, begun: "asyncio.Task[Result]") -> dict[str, Any]:
         """Return the answer, or that it is not known yet when that takes too long; the work goes on."""
         done, _ = await asyncio.wait({begun}, timeout=self._answer_timeout)
-        if not done:
-            return self._count(_queued(incoming), origin)
-        return self._count(begun.result(), origin)
-
-    def _count(self, result: Result, origin: Origin) -> dict[str, Any]:
-        self._counted(result.command, origin.road, result.response_code)
-        return answers.to_json(result)
+        return answers.to_json(begun.result() if done else _queued(incoming))
 
     # -- messages
 

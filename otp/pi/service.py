@@ -118,7 +118,7 @@ class Service:
         stack.callback(logging.getLogger("otp.pi").removeHandler, self._recent)
         stack.enter_context(DirectoryLock(settings.data_dir))
         numbers, guards = _rules(settings)
-        journal = await Journal.open(settings.data_dir, clock=self._clock)
+        journal = await Journal.open(settings.data_dir, clock=self._clock, on_commit=self.counts.journal_commit.observe)
         stack.push_async_callback(journal.close)
         codes = Codes(await asyncio.to_thread(_open_codes, settings, numbers, self._clock))
         stack.push_async_callback(codes.close)
@@ -195,9 +195,6 @@ class Service:
             self.counts.guard_refusals[scope] += 1
             watch.refused(scope, origin)
 
-        def counted(command: str, road: str, code: str) -> None:
-            self.counts.commands[command, road, code] += 1
-
         def dropped(reason: str) -> None:
             self.counts.rejected[f"answer_{reason}"] += 1
 
@@ -213,7 +210,7 @@ class Service:
             offset=settings.expiration_offset,
             answer_timeout=settings.rest.answer_timeout,
             clock=self._clock,
-            counted=counted,
+            counts=self.counts,
         )
         return watch, commands
 

@@ -12,6 +12,7 @@ from otp.numbers import Numbers
 from otp.pi import settings
 from otp.pi.callbacks import Callbacks
 from otp.pi.commands import Commands
+from otp.pi.counts import Counts
 from otp.pi.guards import Guards
 from otp.pi.journal import Journal, Row
 from otp.pi.model import Origin, Outcome, State
@@ -99,7 +100,7 @@ class Desk:
     Attributes:
         now: Unix seconds.
         published: Answers on topics.
-        counted: (command, road, code) of each answer.
+        counts: Where commands are counted.
         refused: Scopes of the guards that refused.
     """
 
@@ -109,7 +110,7 @@ class Desk:
         self.outbox = FakeOutbox(journal)
         self.pool = FakePool()
         self.published: list[tuple[str, dict[str, Any]]] = []
-        self.counted: list[tuple[str, str, str]] = []
+        self.counts = Counts()
         self.refused: list[str] = []
         self.numbers = Numbers(region="ID")
         self.store = memory_store(policy=OtpPolicy(), numbers=self.numbers, clock=lambda: self.now)
@@ -133,7 +134,7 @@ class Desk:
             offset=300.0,
             answer_timeout=answer_timeout,
             clock=lambda: self.now,
-            counted=lambda *names: self.counted.append(names),
+            counts=self.counts,
         )
         self.road = Origin(road="amqp", reply=self._publish)
 

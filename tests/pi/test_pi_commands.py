@@ -45,7 +45,7 @@ async def test_sms_is_stored_sent_and_answered(here: Desk) -> None:
     row = await here.last()
     assert (row.receiver, row.channel, row.road, row.user, row.message_id) == (E164, Channel.SMS, "rest", "app", "5")
     assert here.outbox.texts == {row.number: "hello"}
-    assert here.counted == [("send-sms", "rest", "0000")]
+    assert here.counts.commands == {("send-sms", "rest", "0000"): 1}
 
 
 @pytest.mark.parametrize("command", ["send-email", "send-mail", "send-message"])
@@ -356,6 +356,8 @@ async def test_payload_that_is_no_command_is_rejected_and_kept(here: Desk, paylo
     assert (row.state, row.reason, row.length, row.road) == (State.REJECTED, reason, len(payload), "amqp")
     answer = await here.commands.ask(payload, Origin(road="rest"))
     assert (answer["response_code"], answer["reason"]) == ("1102", reason)
+    assert here.counts.rejected == {reason: 2}
+    assert here.counts.commands["unreadable", "amqp", "1102"] == 1
 
 
 async def test_answer_of_somebody_else_is_no_command(here: Desk) -> None:
@@ -394,6 +396,7 @@ async def test_message_that_nobody_waits_for_takes_no_task(here: Desk) -> None:
         await here.take("send-sms", **SMS | {"id": number})
     await until(lambda: not here.commands._running)
     assert here.outbox.woken == 20
+    assert here.counts.commands == {("send-sms", "amqp", "1111"): 20}
 
 
 # -- when it cannot be stored

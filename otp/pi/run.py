@@ -60,7 +60,7 @@ def run(settings: Settings, *, warnings: Sequence[str] = (), arriving: Arriving 
 def _gaps(settings: Settings) -> list[str]:
     """Say what a service with these settings cannot do, though nothing in them is wrong."""
     gaps = []
-    if not any(each.active for each in (*settings.modem, *settings.mail)):
+    if not (any(each.active for each in settings.modem) or any(each.active for each in settings.mail)):
         gaps.append("there is no [[modem]] and no [[mail]], so nothing can be sent; --modem emulate is one to try with")
     if not settings.inputs() and not settings.rest.enabled:
         gaps.append("there is no way in but the command line: neither [rest] nor any of [[ws]] [[amqp]] [[redis]] ...")

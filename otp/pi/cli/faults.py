@@ -34,7 +34,7 @@ def explain(error: Exception) -> tuple[str, int]:
     """Return what is said about an error, and the exit code."""
     if isinstance(error, ConfigError | roads.ConfigError):
         return str(error), USAGE
-    if isinstance(error, OtpError | _told()):
+    if isinstance(error, (OtpError, *_told())):
         return str(error), FAILED
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""

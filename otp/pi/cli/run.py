@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 

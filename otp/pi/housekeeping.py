@@ -66,7 +66,7 @@ class Watch:
             self._raise(alarm)
 
     def _raise(self, alarm: Alarm) -> None:
-        told = {"scope": alarm.scope, "name": alarm.name or None, "used": alarm.used, "limit": alarm.limit}
+        told = {"scope": alarm.scope, "user": alarm.name or None, "used": alarm.used, "limit": alarm.limit}
         _LOG.warning(alarm.event, **told)
         self._emit(events.alarm(alarm.event, self._clock(), **told))
 

@@ -67,9 +67,11 @@ class Service:
 
     Attributes:
         url: Where HTTP is served; empty where it is not.
+        commands: What roads, HTTP and the control socket hand commands to.
         status: How everybody is.
     """
 
+    commands: Commands
     status: Status
     url = ""
 
@@ -136,8 +138,9 @@ class Service:
         # Everything below is stopped before the modems are: messages under way still need them.
         self._start(stack, "modems", pool.run)
         self._start(stack, "outbox", outbox.run)
-        watch, commands = self._commands(journal, pool, outbox, numbers, guards, codes)
+        watch, commands = self._make_commands(journal, pool, outbox, numbers, guards, codes)
         stack.push_async_callback(commands.close)
+        self.commands = commands
         self._open_inputs(commands)
         events = self._events()
         self._inbox = Inbox(journal, numbers, emit=events.emit, look_again=outbox.look_again)
@@ -185,7 +188,7 @@ class Service:
         except InvalidInput as error:
             raise ConfigError(str(error)) from None
 
-    def _commands(
+    def _make_commands(
         self, journal: Journal, pool: Pool, outbox: Outbox, numbers: Numbers, guards: Guards, codes: Codes
     ) -> tuple[Watch, Commands]:
         settings = self.settings

@@ -297,7 +297,7 @@ class Outbox:
         if entry is not None:
             self._queue.remove(entry)
         self._counts.messages[outcome.state] += 1
-        if outcome.state is State.SENT:
+        if outcome.state in {State.SENT, State.DELIVERED}:  # the report may be there first
             self._counts.delivery.observe(self._clock() - message.arrived)
         self._outcomes.settle(outcome)
 

@@ -30,6 +30,10 @@ def _log_as_when_it_runs(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "otp.pi")
 
 
+def make(**given: Any) -> Settings:
+    return Settings(**given)
+
+
 def values(directory: Path, **more: Any) -> dict[str, Any]:
     """Return settings of a service with one emulated modem."""
     accounts = write_accounts(directory / "accounts")
@@ -47,7 +51,7 @@ def values(directory: Path, **more: Any) -> dict[str, Any]:
 async def running(directory: Path, **more: Any) -> AsyncIterator[tuple[Service, Arrived]]:
     """Run a service until the block ends; yields once its modems are ready."""
     arrived: Arrived = []
-    settings = Settings(**values(directory, **more))
+    settings = make(**values(directory, **more))
     async with Service(settings, arriving=lambda *message: arrived.append(message)) as service:
         async with asyncio.timeout(30):
             while not (await service.status.ready())[0]:  # noqa: ASYNC110 - a modem tells nobody but its pool
@@ -106,14 +110,14 @@ async def test_message_that_waits_is_sent_after_the_next_start(tmp_path: Path) -
     modem = {"name": "one", "port": str(link)}
     arrived: Arrived = []
     fast = {"reopen_longest": 0.1, "at_timeout": 0.5}
-    async with Service(Settings(**values(tmp_path, modem=[modem], sms=fast))) as service:
+    async with Service(make(**values(tmp_path, modem=[modem], sms=fast))) as service:
         await service.commands.take(
             json.dumps({"command": "send-sms", "data": {"receiver": "0812666", "message": "late"}}).encode(),
             _road(),
         )
     async with (
         Emulator(link=link, on_message=lambda message: arrived.append(("one", message.receiver, message.text))),
-        Service(Settings(**values(tmp_path, modem=[modem], sms=fast))),
+        Service(make(**values(tmp_path, modem=[modem], sms=fast))),
     ):
         await until(lambda: arrived, 20)
     assert [text for _, _, text in arrived] == ["late"]
@@ -130,7 +134,7 @@ def _road() -> Any:
 
 async def test_service_without_modems_mail_and_http_runs(tmp_path: Path) -> None:
     """Nothing configured is nothing imported and nothing listening; the control socket is there."""
-    settings = Settings(data_dir=tmp_path / "data", rest={"enabled": False})
+    settings = make(data_dir=tmp_path / "data", rest={"enabled": False})
     async with Service(settings) as service, ControlClient(tmp_path / "data") as control:
         assert service.url == ""
         service.reload()
@@ -142,7 +146,7 @@ async def test_service_without_modems_mail_and_http_runs(tmp_path: Path) -> None
 
 async def test_second_service_on_one_directory_is_refused(tmp_path: Path) -> None:
     """Two would send everything twice."""
-    settings = Settings(data_dir=tmp_path / "data", rest={"enabled": False})
+    settings = make(data_dir=tmp_path / "data", rest={"enabled": False})
     async with Service(settings):
         with pytest.raises(AlreadyRunningError):
             await Service(settings).__aenter__()
@@ -166,15 +170,15 @@ async def test_setting_that_cannot_be_used_stops_the_start_with_a_sentence(
 ) -> None:
     """Whatever is wrong is said before anything runs, and nothing stays behind."""
     with pytest.raises(ConfigError, match=text):
-        await Service(Settings(**values(tmp_path, **change))).__aenter__()
-    async with Service(Settings(data_dir=tmp_path / "data", rest={"enabled": False})):
+        await Service(make(**values(tmp_path, **change))).__aenter__()
+    async with Service(make(data_dir=tmp_path / "data", rest={"enabled": False})):
         pass
 
 
 async def test_events_go_to_the_first_road_where_none_is_named(tmp_path: Path) -> None:
     """A topic needs a road; the first way in is taken."""
     more = {"ws": [{"port": 1, "topic": "sms"}], "events": {"topic": "events"}, "rest": {"enabled": False}}
-    settings = Settings(data_dir=tmp_path / "data", **more)
+    settings = make(data_dir=tmp_path / "data", **more)
     async with Service(settings) as service:
         assert [courier.name for courier in service._events().couriers] == ["topic"]
         ready, reasons = await service.status.ready()

@@ -26,7 +26,7 @@ from otp.pi.commands import Commands
 from otp.pi.control import Control, DirectoryLock
 from otp.pi.counts import Counts
 from otp.pi.emulated import Arriving, Emulated
-from otp.pi.events import Event, Events, open_events
+from otp.pi.events import Event, Events
 from otp.pi.guards import Alarms, Guards
 from otp.pi.housekeeping import LOOK_EVERY, SWEEP_EVERY, Watch, every
 from otp.pi.inbox import Inbox
@@ -36,6 +36,7 @@ from otp.pi.model import Origin
 from otp.pi.modems.news import News
 from otp.pi.modems.pool import Modem, Pool
 from otp.pi.outbox import Outbox
+from otp.pi.receivers import open_events
 from otp.pi.recent import Recent
 from otp.pi.rest import Rest
 from otp.pi.sending import Sending

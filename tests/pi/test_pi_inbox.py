@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from otp.numbers import Numbers
-from otp.pi import events, settings
+from otp.pi import events, receivers, settings
 from otp.pi.events import Courier, Event, Events, UndeliveredError
 from otp.pi.inbox import Inbox, Token
 from otp.pi.journal import StorageError
@@ -227,7 +227,7 @@ async def test_events_without_a_receiver_cost_nothing() -> None:
 
 async def test_topic_without_a_road_is_no_receiver() -> None:
     """A topic needs a server to be on."""
-    assert events.open_events(settings.Events(topic="events"), None).couriers == ()
+    assert receivers.open_events(settings.Events(topic="events"), None).couriers == ()
 
 
 async def test_events_are_ascii_json() -> None:

@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
-from otp.pi import events, settings
+from otp.pi import events, receivers, settings
 from otp.pi.events import UndeliveredError
 from otp.pi.webhook import Webhook
 from tests.conftest import until
@@ -115,7 +115,7 @@ def test_authority_that_is_no_file_is_refused_at_the_start(tmp_path: Path) -> No
 def test_http_client_is_imported_only_when_a_webhook_is_configured() -> None:
     """Who posts nothing does not pay for the client."""
     code = (
-        "import sys; from otp.pi import events, settings; events.open_events(settings.Events(), None);"
+        "import sys; from otp.pi import receivers, settings; receivers.open_events(settings.Events(), None);"
         "print('aiohttp' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -132,7 +132,7 @@ async def test_events_reach_webhook_and_topic(receiver: Receiver, caplog: pytest
         done.set()
 
     table = settings.Events(webhook=receiver.url, webhook_secret=SecretStr(SECRET), topic="events")
-    told = events.open_events(table, publish)
+    told = receivers.open_events(table, publish)
     with caplog.at_level(logging.DEBUG, logger="otp"):
         told.emit(events.alarm("budget", 12.5, scope="canary"))
         task = asyncio.create_task(told.run())

@@ -22,6 +22,12 @@ AT_ONCE: Final = 2.0
 _SHOWN: Final = 60
 """Characters of a loop's message; behind them stand addresses of objects."""
 
+_REPORT_EVERY: Final = 60.0
+"""Seconds between two reports of the same loop error."""
+
+_KINDS: Final = 100
+"""Different loop errors that are remembered."""
+
 _LOG: Final = Log("otp.pi")
 
 
@@ -69,7 +75,7 @@ def _gaps(settings: Settings) -> list[str]:
 
 async def _serve(service: Service) -> int:
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(_loop_error)
+    loop.set_exception_handler(LoopErrors())
     stop, hurry = asyncio.Event(), asyncio.Event()
     # First of all: who hears that it is ready may send a signal at once.
     _on_signals(loop, service, stop, hurry)
@@ -147,8 +153,23 @@ def _on_signals(loop: asyncio.AbstractEventLoop, service: Service, stop: asyncio
     loop.add_signal_handler(signal.SIGHUP, on_reload)
 
 
-def _loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what a callback of the loop raised, without its text, which may quote what a client sent."""
-    error = context.get("exception")
-    what = describe(error) if isinstance(error, BaseException) else None
-    _LOG.error("loop_error", message=str(context.get("message", ""))[:_SHOWN], error=what)
+class LoopErrors:
+    """Log what a callback of the loop raised, without its text, which may quote what a client sent.
+
+    The same error is logged once a minute: out of descriptors, asyncio reports every accept that fails.
+    """
+
+    def __init__(self) -> None:
+        self._silent_until: dict[str, float] = {}
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Take the report of a loop (``loop.set_exception_handler``)."""
+        error = context.get("exception")
+        what = describe(error) if isinstance(error, BaseException) else None
+        message = str(context.get("message", ""))[:_SHOWN]
+        if loop.time() < self._silent_until.get(f"{message} {what}", 0.0):
+            return
+        if len(self._silent_until) >= _KINDS:
+            self._silent_until.clear()
+        self._silent_until[f"{message} {what}"] = loop.time() + _REPORT_EVERY
+        _LOG.error("loop_error", message=message, error=what)

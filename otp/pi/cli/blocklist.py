@@ -13,7 +13,7 @@ from otp.pi.cli import output, where
 from otp.pi.settings import Settings
 from otp.results import Result
 
-Receiver = Annotated[str, typer.Argument(help="Telephone number or mail address.")]
+Receiver = Annotated[str, typer.Argument(metavar="RECEIVER", help="Telephone number or mail address.")]
 
 _SAID: Final = {
     Command.BLOCK_MSISDN: "is blocked: nothing is sent to it any more.",

@@ -12,7 +12,7 @@ from otp.pi.config import default_config as template
 from otp.pi.settings import Settings
 
 
-def check_config(file: Annotated[Path, typer.Argument(help="TOML file with settings.")]) -> None:
+def check_config(file: Annotated[Path, typer.Argument(metavar="FILE", help="TOML file with settings.")]) -> None:
     """Check a settings file: exit 0 when it is good, 1 with one line per fault when it is not."""
     try:
         loaded = load(file)

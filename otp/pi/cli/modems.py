@@ -12,6 +12,7 @@ from otp.pi.settings import Settings
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 _BARS: Final = "▂▄▆█"
 _STRONG: Final = 31
@@ -37,6 +38,9 @@ def modems(
         typer.echo(output.to_json(found))
     elif found:
         output.console().print(table(found))
+        for modem in found:
+            if modem["detail"]:
+                output.write(f"{modem['name']}: {output.printable(modem['detail'])}")
     else:
         raise output.fail("no modem is configured: add a [[modem]] to the settings, or give the --config that has one")
 
@@ -54,18 +58,18 @@ async def _ask(settings: Settings, wait: float) -> list[dict[str, Any]]:
 
 
 def table(found: Sequence[Mapping[str, Any]]) -> "Table":
-    """Return a table of modems; what does not fit is cut, except for names and states."""
+    """Return a table of modems; where it is too wide, ports are cut."""
     from rich import box  # noqa: PLC0415 - few commands print tables
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    for heading, least in (("name", 4), ("port", 6), ("IMEI", 5), ("operator", 4), ("signal", 9)):
-        made.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=least)
-    made.add_column("state", overflow="fold", min_width=10)
+    for heading in ("name", "port", "IMEI", "operator", "signal", "state"):
+        # What may wrap is made narrower first; a path has no blanks to wrap at, so that it is cut.
+        made.add_column(heading, no_wrap=heading != "port", overflow="ellipsis")
     for modem in found:
-        shown = [str(modem[name] or "-") for name in ("name", "port", "imei", "operator")]
-        made.add_row(*map(Text, shown), signal(modem), state(modem))
+        shown = [output.printable(str(modem[name] or "-")) for name in ("name", "port", "imei", "operator")]
+        made.add_row(*map(Text, shown), signal(modem), state(modem["state"]))
     return made
 
 
@@ -77,10 +81,9 @@ def signal(modem: Mapping[str, Any]) -> str:
     return f"{_BARS[: 1 + value * len(_BARS) // (_STRONG + 1)]:<4} {modem['rssi_dbm']} dBm"
 
 
-def state(modem: Mapping[str, Any]) -> Any:
-    """Return the state in words, with what is wrong and what to do."""
+def state(word: str, detail: str = "") -> "Text":
+    """Return a state in words and colour, with what is wrong and what to do."""
     from rich.text import Text  # noqa: PLC0415 - few commands print tables
 
-    word = str(modem["state"])
     text = Text(word.replace("_", " "), style=_COLOURS.get(word, "red"))
-    return text.append(f": {modem['detail']}", style="default") if modem["detail"] else text
+    return text.append(f": {output.printable(detail)}", style="default") if detail else text

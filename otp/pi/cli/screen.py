@@ -17,6 +17,17 @@ MOST_ROWS: Final = 6
 _FEWEST_EVENTS: Final = 3
 _MOST_EVENTS: Final = 15
 _REASONS: Final = 3
+_WIDEST: Final = {
+    "modem": 16,
+    "input": 16,
+    "mail": 16,
+    "port": 18,
+    "operator": 12,
+    "signal": 12,
+    "topic": 18,
+    "received": 10,
+}
+"""Columns at most; what is left of 80 belongs to the last column."""
 _LEVELS: Final = {"warning": "yellow", "error": "bold red"}
 _HOUR, _MINUTE = 3600, 60
 
@@ -76,17 +87,24 @@ def _table(heading: Sequence[str], rows: Sequence[Sequence[RenderableType]], mos
     """Return a table, and how many rows it leaves out; nothing where it would be empty."""
     if not rows:
         return []
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, expand=True, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in heading:
-        table.add_column(name, no_wrap=True, overflow="ellipsis", min_width=min(len(name), 8))
+        widest = _WIDEST.get(name)
+        table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=widest, ratio=None if widest else 1)
     for row in rows[:most]:
         table.add_row(*row)
     return [table, Text(f"  and {len(rows) - most} more")] if len(rows) > most else [table]
 
 
 def _modem(modem: Mapping[str, Any]) -> list[RenderableType]:
-    port = printable(str(modem["port"] or "-")).removeprefix("/dev/")
-    return [Text(modem["name"]), Text(port), Text(printable(modem["operator"]) or "-"), signal(modem), state(modem)]
+    port = printable(str(modem["port"] or "-")).removeprefix("/dev/").removeprefix("serial/by-id/")
+    return [
+        Text(modem["name"]),
+        Text(port),
+        Text(printable(modem["operator"]) or "-"),
+        signal(modem),
+        state(modem["state"], modem["detail"]),
+    ]
 
 
 def _input(each: Mapping[str, Any]) -> list[RenderableType]:

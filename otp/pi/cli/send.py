@@ -24,7 +24,7 @@ _HINTS: Final = {
 }
 """What is said of an outcome that is not known, by whether a service is running."""
 
-Text = Annotated[str, typer.Argument(help="The text; - reads it from standard input.")]
+Text = Annotated[str, typer.Argument(metavar="TEXT", help="The text; - reads it from standard input.")]
 Lifetime = Annotated[int, typer.Option(min=1, help="Seconds after which it is not worth sending.")]
 Id = Annotated[str | None, typer.Option("--id", help="Id of the message: sent once, however often it is asked for.")]
 Wait = Annotated[float, typer.Option(min=0, help="Seconds for modems to get ready, where no service is running.")]
@@ -32,7 +32,7 @@ Json = where.Json
 
 
 def send_sms(
-    receiver: Annotated[str, typer.Argument(help="Telephone number.")],
+    receiver: Annotated[str, typer.Argument(metavar="RECEIVER", help="Telephone number.")],
     text: Text,
     lifetime: Lifetime = LIFETIME,
     message_id: Id = None,
@@ -61,7 +61,7 @@ def send_sms(
 
 
 def send_email(
-    receiver: Annotated[str, typer.Argument(help="Mail address.")],
+    receiver: Annotated[str, typer.Argument(metavar="RECEIVER", help="Mail address.")],
     text: Text,
     subject: Annotated[str, typer.Option(help="Subject; empty is that of the mail account.")] = "",
     lifetime: Lifetime = LIFETIME,
@@ -91,7 +91,7 @@ def send_email(
 
 
 def ussd(
-    code: Annotated[str, typer.Argument(help="What to dial, such as *123#.")],
+    code: Annotated[str, typer.Argument(metavar="CODE", help="What to dial, such as *123#.")],
     modem: Annotated[str, typer.Option("--modem", help="Its name, IMEI or IMSI; else the first that is ready.")] = "",
     as_json: Json = False,
     wait: Wait = 20.0,

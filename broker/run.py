@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
+from broker.heap import keep_freed_memory
 from broker.logs import Log, describe
 from broker.notify import Notifier, inherited_sockets
 from broker.server import WSMessageBroker
@@ -49,6 +50,7 @@ def run(settings: Settings, reload_settings: Callable[[], Settings], handler: lo
     """
     # Some password hashes are computed in pure Python, in a thread that would keep the relay waiting 5 ms a turn.
     sys.setswitchinterval(0.0005)
+    keep_freed_memory()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(_serve(settings, reload_settings, handler))
 

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 LAYERS = (
     # pure values and rules: no socket, no clock of their own
-    {"version", "errors", "frames", "limits", "units", "deadlines", "lines", "logs", "notify", "tls", "kernel"},
+    {"version", "errors", "frames", "limits", "units", "deadlines", "heap", "lines", "logs", "notify", "tls", "kernel"},
     {"metrics", "topics", "settings", "request", "responses", "judge", "rates", "listener", "client"},
     {"census", "config"},
     # what a connection is handed

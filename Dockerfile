@@ -4,7 +4,7 @@
 #   docker run -d --name broker -p 127.0.0.1:9000:9000 -v wsbroker:/etc/wsbroker wsmessagebroker
 #   docker exec -it broker wsbroker passwd add alice
 #
-# docs/how-to/docker.md explains it.
+# docs/how-to/docker.md explains it. With `--build-arg EXTRAS=[pi]` it has the OTP-Pi as well: docs/how-to/otp-pi-service.md.
 ARG PYTHON=3.13
 
 FROM python:${PYTHON}-slim AS build
@@ -12,12 +12,15 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 # .dockerignore lets through what the wheel is made of, and nothing else.
 COPY . .
-RUN python -m venv /opt/wsbroker && /opt/wsbroker/bin/python -m pip install .
+# Extras of the package in brackets, such as [pi]; empty is the broker alone.
+ARG EXTRAS=
+RUN python -m venv /opt/wsbroker && /opt/wsbroker/bin/python -m pip install ".${EXTRAS}"
 
 FROM python:${PYTHON}-slim
 # A fixed number, so that files outside can be given to it.
 RUN useradd --system --uid 10001 --home-dir /etc/wsbroker --shell /usr/sbin/nologin wsbroker \
-  && install -d -o wsbroker -g wsbroker -m 0750 /etc/wsbroker
+  && install -d -o wsbroker -g wsbroker -m 0750 /etc/wsbroker \
+  && install -d -o wsbroker -g wsbroker -m 0700 /var/lib/otp-pi
 COPY --from=build /opt/wsbroker /opt/wsbroker
 COPY --from=build /src/deploy/healthcheck.py /opt/wsbroker/healthcheck.py
 # 0.0.0.0 is the container's own network; what the world sees is decided by `-p` or `ports:`.

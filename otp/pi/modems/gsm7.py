@@ -3,7 +3,7 @@
 | text  | septets    | why                                                              |
 |-------|------------|------------------------------------------------------------------|
 | ``@`` | 00         | the first place of the table                                     |
-| ``é`` | 05         | eleven letters with accents are in it, ``ê`` and ``ç`` are not   |
+| ``é`` | 05         | a letter with an accent that is in it; ``ê`` and ``ç`` are not   |
 | ``€`` | 1B 65      | ESC and a place of the extension: two septets                    |
 | ``á`` | none       | not in the alphabet: the whole message becomes UCS-2             |
 

@@ -7,7 +7,7 @@ A submitted part, "hello" to +62 812 345 with a validity of five minutes and a r
 | 00             | SCA      | no service centre: the one on the SIM card                             |
 | 31             | first    | SUBMIT (01), relative validity (10), status report (20), header (40)   |
 | 00             | TP-MR    | the modem fills in the reference                                       |
-| 08 91 26185423 | TP-DA    | digits, type, digits in swapped pairs                                  |
+| 08 91 26183254 | TP-DA    | digits, type, digits in swapped pairs                                  |
 | 00             | TP-PID   | an ordinary short message                                              |
 | 00             | TP-DCS   | GSM-7 (08: UCS-2), no message class                                    |
 | 00             | TP-VP    | (0 + 1) x 5 minutes                                                    |
@@ -37,7 +37,7 @@ class SmsTextError(Exception):
     """A message that no modem can send.
 
     Attributes:
-        reason: ``too_long`` or ``not_dialable``.
+        reason: ``too_long``, ``not_dialable`` or ``not_text``.
     """
 
     def __init__(self, reason: str, sentence: str) -> None:
@@ -127,9 +127,9 @@ def submits(
         max_parts: Parts at most.
 
     Raises:
-        SmsTextError: It is too long, or the receiver or service centre cannot be dialled.
+        SmsTextError: It is too long or no text, or the receiver or service centre cannot be dialled.
     """
-    divided = text.divide(message)
+    divided = _divide(message)
     total = len(divided.units)
     if total > min(max_parts, 255):
         raise SmsTextError("too_long", f"The message takes {total} parts of an SMS; {max_parts} are allowed.")
@@ -146,6 +146,13 @@ def submits(
         for index, units in enumerate(divided.units, 1)
     ]
     return [Submit((centre + body).hex().upper(), len(body)) for body in bodies]
+
+
+def _divide(message: str) -> text.Parts:
+    try:
+        return text.divide(message)
+    except ValueError:  # its own words would quote the message
+        raise SmsTextError("not_text", "The message holds half a surrogate pair, which is no character.") from None
 
 
 def _dial(number: str) -> tuple[int, bytes]:
@@ -233,7 +240,8 @@ def _deliver(first: int, octets: _Octets) -> Deliver:
     length = octets.one()
     header, fill, body = _split(octets.rest(), has_header=bool(first & _HEADER))
     if _alphabet(coding) == "gsm7":
-        count = length - (len(header) * 8 + fill) // 7
+        sent = length - (len(header) * 8 + fill) // 7
+        count = min(sent, (len(body) * 8 - fill) // 7)  # of a message that was cut off, what is there
         found = gsm7.decode(gsm7.unpack(body, count, fill))
     else:
         body = body[: length - len(header)]

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -53,7 +53,7 @@ def fault(*arguments: str, code: int = 1, stdin: bytes = b"", **variables: str) 
     return "\n".join(line.removeprefix("otp-pi: ") for line in lines)
 
 
-def environment(variables: Mapping[str, str]) -> dict[str, str]:
+def environment(variables: dict[str, str]) -> dict[str, str]:
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("OTP_PI_", "NO_COLOR"))}
     return ours | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | variables
 

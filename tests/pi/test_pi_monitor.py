@@ -29,6 +29,7 @@ def modem(name: str = "sim-1", **more: Any) -> dict[str, Any]:
         "operator": "TELKOMSEL",
         "signal": 18,
         "rssi_dbm": -77,
+        "active": True,
         **more,
     }
 

@@ -183,13 +183,16 @@ def test_summary_is_one_line() -> None:
 
 def test_gaps_of_a_whole_service() -> None:
     """With a modem and a way in there is nothing to say."""
-    one = settings.Modem(name="one", port="emulate")
-    assert run._gaps(settings.Settings(modem=(one,))) == []
-    mail = settings.Mail(name="m", host="h", sender="a@b.cd")
-    assert (
-        run._gaps(settings.Settings(mail=(mail,), ws=(settings.WebSocket(),), rest=settings.Rest(enabled=False))) == []
-    )
-    assert len(run._gaps(settings.Settings(modem=(one.model_copy(update={"active": False}),)))) == 1
+
+    def gaps(**tables: Any) -> int:
+        return len(run._gaps(settings.Settings.model_validate(tables)))
+
+    one = {"name": "one", "port": "emulate"}
+    mail = {"name": "m", "host": "h", "sender": "a@b.cd"}
+    assert gaps(modem=[one]) == 0
+    assert gaps(mail=[mail], ws=[{}], rest={"enabled": False}) == 0
+    assert gaps(modem=[{**one, "active": False}]) == 1
+    assert gaps(modem=[one], ws=[{"active": False}], rest={"enabled": False}) == 1
 
 
 def test_loop_without_uvloop_is_asyncios_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,8 +21,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="OTP-Pi: from WebSocket, RabbitMQ, Redis, MQTT and HTTP to GSM modems and mail, once and in time.\n\n"
-    "Try it:     python -m htpasswd add --file .htpasswd alice && otp-pi run --modem emulate\n\n"
-    "Send:       otp-pi send-sms +628123456789 'Hello'\n\n"
+    "\b\n"  # keeps the lines from being filled
+    "Try it:     python -m htpasswd add --file .htpasswd alice\n"
+    "            otp-pi run --modem emulate\n"
+    "Send:       otp-pi send-sms +628123456789 'Hello'\n"
     "Look:       otp-pi monitor",
 )
 

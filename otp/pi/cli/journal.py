@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -90,22 +90,29 @@ async def _journal(
     directory: Path, limit: int, state: State | None, receiver: str | None, *, follow: bool, as_json: bool
 ) -> None:
     async with _opened(directory) as journal:
+        # Read first: what changes while the rows are printed is told by whoever follows.
+        seen = await journal.rows(limit=_WATCHED, receiver=receiver)
         if not as_json:
             output.write(_HEADING)
         rows = await journal.rows(limit=limit, state=state, receiver=receiver)
         for row in reversed(rows):
             _show(row, as_json=as_json)
         if follow:
-            async for row in changes_of(journal, receiver):
+            async for row in changes_of(journal, receiver, seen):
                 if state in {None, row.state}:
                     _show(row, as_json=as_json)
 
 
-async def changes_of(journal: "Journal", receiver: str | None) -> "AsyncIterator[Row]":
-    """Yield every row that is new, and those that have not ended whenever their state changes; does not end."""
-    newest = await journal.rows(limit=_WATCHED, receiver=receiver)
-    last = newest[0].number if newest else 0
-    watched = {row.number: row.state for row in reversed(newest) if row.state not in FINAL}
+async def changes_of(journal: "Journal", receiver: str | None, seen: "Sequence[Row]") -> "AsyncIterator[Row]":
+    """Yield every row that is new, and those that have not ended whenever their state changes; does not end.
+
+    Args:
+        journal: Where they are.
+        receiver: Only rows of this one; ``None`` for all.
+        seen: Rows that are known, the newest first.
+    """
+    last = seen[0].number if seen else 0
+    watched = {row.number: row.state for row in reversed(seen) if row.state not in FINAL}
     while True:
         await asyncio.sleep(FOLLOW_EVERY)
         for row in [

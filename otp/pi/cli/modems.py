@@ -18,7 +18,7 @@ _BARS: Final = "▂▄▆█"
 _STRONG: Final = 31
 """The highest signal there is (3GPP TS 27.007, 8.5)."""
 
-_COLOURS: Final = {"ready": "green", "stopped": "dim", "opening": "yellow", "not_registered": "yellow"}
+_COLOURS: Final = {"ready": "green", "opening": "yellow", "not_registered": "yellow"}
 
 
 def modems(
@@ -46,12 +46,10 @@ def modems(
 
 
 async def _ask(settings: Settings, wait: float) -> list[dict[str, Any]]:
-    from otp.pi.cli.reach import is_running, reach  # noqa: PLC0415 - other commands do without the service
-    from otp.pi.control import ControlClient  # noqa: PLC0415
+    from otp.pi.cli.reach import reach, runs  # noqa: PLC0415 - other commands do without the service
 
-    if not settings.modem:
-        async with ControlClient(settings.data_dir) as client:
-            return (await client.get("/status"))["modems"] if await is_running(client) else []
+    if not settings.modem and not await runs(settings.data_dir):
+        return []
     async with reach(settings, wait=wait, show_arrived=False) as (client, _):
         found: list[dict[str, Any]] = (await client.get("/status"))["modems"]
         return found
@@ -69,7 +67,7 @@ def table(found: Sequence[Mapping[str, Any]]) -> "Table":
         made.add_column(heading, no_wrap=heading != "port", overflow="ellipsis")
     for modem in found:
         shown = [output.printable(str(modem[name] or "-")) for name in ("name", "port", "imei", "operator")]
-        made.add_row(*map(Text, shown), signal(modem), state(modem["state"]))
+        made.add_row(*map(Text, shown), signal(modem), state(modem, detail=False))
     return made
 
 
@@ -81,9 +79,13 @@ def signal(modem: Mapping[str, Any]) -> str:
     return f"{_BARS[: 1 + value * len(_BARS) // (_STRONG + 1)]:<4} {modem['rssi_dbm']} dBm"
 
 
-def state(word: str, detail: str = "") -> "Text":
-    """Return a state in words and colour, with what is wrong and what to do."""
+def state(modem: Mapping[str, Any], *, detail: bool) -> "Text":
+    """Return the state in words and colour, on demand with what is wrong and what to do."""
     from rich.text import Text  # noqa: PLC0415 - few commands print tables
 
-    text = Text(word.replace("_", " "), style=_COLOURS.get(word, "red"))
-    return text.append(f": {output.printable(detail)}", style="default") if detail else text
+    if not modem["active"]:
+        return Text("switched off", style="dim")
+    text = Text(modem["state"].replace("_", " "), style=_COLOURS.get(modem["state"], "red"))
+    return (
+        text.append(f": {output.printable(modem['detail'])}", style="default") if detail and modem["detail"] else text
+    )

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from broker.logs import configure
 from otp.errors import InvalidInput
@@ -56,6 +57,12 @@ async def is_running(client: ControlClient) -> bool:
     except NotRunningError:
         return False
     return True
+
+
+async def runs(directory: Path) -> bool:
+    """Tell whether a service answers on a data directory."""
+    async with ControlClient(directory) as client:
+        return await is_running(client)
 
 
 def alone(settings: Settings, *, modems: bool) -> Settings:

@@ -103,7 +103,7 @@ def _modem(modem: Mapping[str, Any]) -> list[RenderableType]:
         Text(port),
         Text(printable(modem["operator"]) or "-"),
         signal(modem),
-        state(modem["state"], modem["detail"]),
+        state(modem, detail=True),
     ]
 
 

@@ -146,27 +146,25 @@ def _carry_out(
     try:
         message = make()
     except InvalidInput as error:
-        output.show_answer(Result.refused(command, error).to_dict(), as_json=as_json)
-        return
-    answer, running = asyncio.run(_ask(settings, message, needs, wait, as_json=as_json))
+        answer, running = Result.refused(command, error).to_dict(), False
+    else:
+        answer, running = asyncio.run(_ask(settings, message, needs, wait, as_json=as_json))
     output.show_answer(answer, as_json=as_json, hint=_HINTS[running])
-    if not as_json and command is Command.REQUEST_USSD:
-        output.write(output.printable(str(answer["data"]["ussd_content"])))
+    content = answer["data"].get("ussd_content")
+    if content is not None and not as_json:
+        output.write(output.printable(str(content)))
 
 
 async def _ask(
     settings: Settings, message: Message, needs: Literal["modem", "mail"], wait: float, *, as_json: bool
 ) -> tuple[dict[str, Any], bool]:
     """Return the answer, and whether a service was running."""
-    from otp.pi.cli.reach import is_running, reach  # noqa: PLC0415 - other commands do without the service
-    from otp.pi.control import ControlClient  # noqa: PLC0415
+    from otp.pi.cli.reach import reach, runs  # noqa: PLC0415 - other commands do without the service
 
-    if not getattr(settings, needs):
-        async with ControlClient(settings.data_dir) as client:
-            if not await is_running(client):
-                raise output.fail(
-                    f"otp-pi run is not running on data_dir {settings.data_dir}, and the settings have no [[{needs}]] "
-                    "to do it with; start it, or give the --config it runs with"
-                )
+    if not getattr(settings, needs) and not await runs(settings.data_dir):
+        raise output.fail(
+            f"otp-pi run is not running on data_dir {settings.data_dir}, and the settings have no [[{needs}]] "
+            "to do it with; start it, or give the --config it runs with"
+        )
     async with reach(settings, modems=needs == "modem", wait=wait, show_arrived=not as_json) as (client, running):
         return await client.command(message.to_dict()), running

@@ -96,6 +96,13 @@ class Numbers:
         """Return the calling code of the region, such as ``62``; empty without a region."""
         return str(_phonenumbers().country_code_for_region(self.region)) if self.region else ""
 
+    def trunk_prefix(self) -> str:
+        """Return what national numbers of the region begin with at home only, such as ``0``; empty where nothing."""
+        if not self.region:
+            return ""
+        metadata = _phonenumbers().PhoneMetadata.metadata_for_region(self.region)
+        return str(metadata.national_prefix or "")
+
     def _in_region(self) -> str:
         return f" (region {self.region})" if self.region else "; without a region it must start with + and a country"
 

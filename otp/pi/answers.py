@@ -11,11 +11,13 @@
 | blocked, refused by a guard, failed       | 1102 | which block, guard or failure  |
 """
 
+import re
 from typing import Any
 
 from otp.codes import ResponseCode
 from otp.incoming import Incoming
 from otp.pi.model import Outcome, State
+from otp.pi.modems import cms
 from otp.results import Result
 
 NO_MODEM_CONFIGURED = "no_modem_configured"
@@ -37,6 +39,8 @@ _CODES_OF_REASONS = {
     NO_MODEM_CONFIGURED: ResponseCode.SERIAL_PORT_NULL,
     NO_MODEM: ResponseCode.NO_DEVICE_CONNECTED,
 }
+
+_NETWORK = re.compile(r"cms_(\d+)")
 
 _SENTENCES = {
     "outcome_unknown": "It was handed to the network, which did not say whether it took it.",
@@ -82,8 +86,12 @@ _REASONS_OF_STATES = {
 
 def sentence(reason: str | None) -> str:
     """Return words for a reason; a token that has none of its own is shown as it is."""
-    family = (reason or "").partition(":")[0]
-    return _SENTENCES.get(family) or f"It was not sent: {(reason or 'no reason was given').replace('_', ' ')}."
+    family, _, cause = (reason or "no reason was given").partition(":")
+    network = _NETWORK.fullmatch(cause or family)
+    said = f" The network said: {cms.meaning(int(network[1]))} ({network[1]})." if network else ""
+    if family in _SENTENCES:
+        return _SENTENCES[family] + said
+    return "It was not sent." + said if said else f"It was not sent: {family.replace('_', ' ')}."
 
 
 def _sent(outcome: Outcome) -> str:

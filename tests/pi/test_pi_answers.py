@@ -71,5 +71,7 @@ def test_answer_to_a_delivered_message_says_so() -> None:
 def test_failure_has_its_sentence_as_error_too() -> None:
     """Older callers look for ``error``; a reason without a sentence is shown as words."""
     answer = answers.to_json(answers.of_outcome(incoming(), Outcome(number=1, state=State.FAILED, reason="cms_28")))
-    assert answer["error"] == answer["message"] == "It was not sent: cms 28."
+    assert answer["error"] == answer["message"] == "It was not sent. The network said: unidentified subscriber (28)."
+    assert answers.sentence("no_prompt") == "It was not sent: no prompt."
+    assert answers.sentence("attempts:cms_38") == "All attempts failed. The network said: network out of order (38)."
     assert answers.sentence(None) == "It was not sent: no reason was given."

@@ -10,8 +10,9 @@ ROOT = Path(__file__).parents[2]
 
 LAYERS = (
     {"model", "settings", "counts", "supervisor", "recent"},
-    {"journal", "config", "emulator", "inputs", "answers", "callbacks"},
+    {"journal", "config", "emulator", "inputs", "callbacks"},
     {"guards", "modems", "mail", "emulated"},
+    {"answers"},
     {"events", "telephony", "sending", "status", "importing"},
     {"inbox", "webhook", "housekeeping", "commands", "metrics"},
     {"receivers", "outbox", "rest"},

@@ -290,7 +290,15 @@ def test_part_that_was_cut_off_in_its_header_has_no_text() -> None:
 
 @pytest.mark.parametrize(
     ("status", "outcome"),
-    [(0, "delivered"), (2, "delivered"), (0x20, "pending"), (0x3F, "pending"), (0x40, "failed"), (0x60, "failed")],
+    [
+        (0, "delivered"),
+        (1, "pending"),
+        (2, "delivered"),
+        (0x20, "pending"),
+        (0x3F, "pending"),
+        (0x40, "failed"),
+        (0x60, "failed"),
+    ],
 )
 def test_status_report_is_read(status: int, outcome: str) -> None:
     """What became of a part, in a word."""
@@ -298,6 +306,13 @@ def test_status_report_is_read(status: int, outcome: str) -> None:
     assert isinstance(found, pdu.StatusReport)
     assert (found.reference, found.receiver, found.status, found.outcome) == (0xA3, RECEIVER, status, outcome)
     assert found.at == datetime(2026, 11, 22, 21, 45, 58, tzinfo=UTC).timestamp()
+
+
+def test_status_report_without_a_time_counts() -> None:
+    """Some networks leave the time of discharge empty."""
+    found = pdu.read(f"0006A30C91261862666666{STAMP}{'0' * 14}00")
+    assert isinstance(found, pdu.StatusReport)
+    assert (found.outcome, found.at) == ("delivered", 0.0)
 
 
 @pytest.mark.parametrize(

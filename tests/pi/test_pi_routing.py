@@ -45,6 +45,25 @@ def test_prefix_may_be_written_as_numbers_are(prefix: str) -> None:
     assert Router([modem("a", prefix), modem("b")], INDONESIA).eligible("+62812345", {"a", "b"}) == {"a"}
 
 
+@pytest.mark.parametrize(
+    ("region", "prefix", "receiver"),
+    [
+        ("US", "212", "+12125550100"),
+        ("US", "1212", "+12125550100"),
+        ("ES", "612", "+34612345678"),
+        ("IT", "06", "+390612345678"),
+        ("RU", "8912", "+79123456789"),
+        ("HU", "0620", "+36201234567"),
+        ("SG", "8", "+6581234567"),
+        ("GB", "07", "+447400123456"),
+    ],
+)
+def test_prefix_in_national_form_is_read_as_the_region_writes_it(region: str, prefix: str, receiver: str) -> None:
+    """Trunk prefixes differ: 0 mostly, 8 in Russia, 06 in Hungary, none in Spain, and Italy keeps its 0."""
+    router = Router([modem("a", prefix), modem("b")], Numbers(region=region))
+    assert router.eligible(receiver, {"a", "b"}) == {"a"}
+
+
 def test_prefix_without_region_is_compared_as_it_stands() -> None:
     """A short code's prefix, or a national one where no region is set, begins what is dialled."""
     router = Router([modem("a", "0812"), modem("b")], Numbers())

@@ -174,10 +174,11 @@ class Incoming:
             read = pdu.read(pdu_hex)
         except pdu.PduError as error:
             LOG.warning("sms_unreadable", modem=self._modem, error=describe(error))
-            if place is not None:
-                self._unreadable[(place, pdu_hex)] = None
-                while len(self._unreadable) > MAX_UNREADABLE:
-                    del self._unreadable[next(iter(self._unreadable))]
+            if place is None:
+                return Ready((), ())  # it is acknowledged all the same: the network would send it for ever
+            self._unreadable[(place, pdu_hex)] = None
+            while len(self._unreadable) > MAX_UNREADABLE:
+                del self._unreadable[next(iter(self._unreadable))]
             return None
         if isinstance(read, pdu.StatusReport):
             report = Reported(
@@ -186,7 +187,7 @@ class Incoming:
                 receiver=read.receiver,
                 outcome=read.outcome,
                 status=read.status,
-                at=read.at,
+                at=read.at or self._clock(),
             )
             return Ready((), () if place is None else (place,)) if await self._tell((report,)) else None
         ready = self._joiner.add(read, place, self._clock())

@@ -30,6 +30,7 @@ _CONCAT_HEADER: Final = 6
 _SEPTETS_OF_HEADER: Final = 7
 _FILL_OF_HEADER: Final = 1
 _ALPHABET: Final = 0x0C
+_UNCONFIRMED: Final = 0x01
 _LAST_OF_RETRYING: Final = 0x20, 0x3F
 
 
@@ -90,7 +91,7 @@ class StatusReport:
         receiver: Whom it went to.
         status: TP-Status.
         outcome: In a word; ``pending``: the network goes on trying.
-        at: When it was decided, Unix seconds.
+        at: When it was decided, Unix seconds; 0 where the network does not say.
     """
 
     reference: int
@@ -293,13 +294,24 @@ def _status_report(octets: _Octets) -> StatusReport:
     reference = octets.one()
     receiver = octets.address()
     octets.take(7)  # when the service centre got it
-    at = timestamps.read(octets.take(7))
+    at = _decided_at(octets.take(7))
     status = octets.one()
     return StatusReport(reference, receiver, status, _outcome(status), at)
 
 
+def _decided_at(octets: bytes) -> float:
+    """Return the discharge time; some networks leave it empty, and the report counts all the same."""
+    try:
+        return timestamps.read(octets)
+    except ValueError:
+        return 0.0
+
+
 def _outcome(status: int) -> Literal["delivered", "pending", "failed"]:
-    """Return TP-Status in a word (23.040, 9.2.3.15): 00-1F done, 20-3F still trying, the rest given up."""
+    """Return TP-Status in a word (23.040, 9.2.3.15).
+
+    00 and 02 to 1F are done; 01 is handed on to somebody who confirms nothing, 20 to 3F still tried; the rest given up.
+    """
     if status < _LAST_OF_RETRYING[0]:
-        return "delivered"
+        return "pending" if status == _UNCONFIRMED else "delivered"
     return "pending" if status <= _LAST_OF_RETRYING[1] else "failed"

@@ -35,8 +35,8 @@ class Router:
         modems = tuple(modems)
         self._by_prefix: dict[str, set[str]] = {}
         for modem in modems:
-            for prefix in modem.prefixes:
-                self._by_prefix.setdefault(_international(prefix, numbers), set()).add(modem.name)
+            for begin in {begin for prefix in modem.prefixes for begin in _begins(prefix, numbers)}:
+                self._by_prefix.setdefault(begin, set()).add(modem.name)
         everybody = {modem.name for modem in modems}
         unbound = {modem.name for modem in modems if not modem.prefixes}
         self._rest = {modem.name for modem in modems if modem.default} or unbound or everybody
@@ -61,12 +61,19 @@ class Router:
         return self._rest & working
 
 
-def _international(prefix: str, numbers: Numbers) -> str:
-    """Return a prefix as it begins numbers: in the region ID, 0812 and 62812 are +62812; 123 is left to short codes."""
+def _begins(prefix: str, numbers: Numbers) -> set[str]:
+    """Return how numbers of a prefix begin: 0812, 62812 and 812 in the region ID are all +62812.
+
+    One without plus stands for itself as well: it may be meant for short codes.
+    """
     bare = strip(prefix)
-    code = numbers.calling_code()
+    if bare.startswith("+"):
+        return {bare}
     if bare.startswith("00"):
-        return "+" + bare[2:]
-    if code and bare.startswith("0"):
-        return f"+{code}{bare[1:]}"
-    return f"+{bare}" if code and bare.startswith(code) else bare
+        return {"+" + bare[2:]}
+    code, trunk = numbers.calling_code(), numbers.trunk_prefix()
+    if not code:
+        return {bare}
+    if trunk and bare.startswith(trunk):
+        return {f"+{code}{bare.removeprefix(trunk)}", bare}
+    return {f"+{bare}" if bare.startswith(code) else f"+{code}{bare}", bare}

@@ -65,6 +65,8 @@ def test_screen_of_a_service_that_is_well() -> None:
     assert [line.split()[0] for line in lines[2:]][:6] == ["modem", "sim-1", "input", "ws", "mail", "first"]
     assert "▂▄▆  -77 dBm" in lines[3]
     assert lines[5].split() == ["ws", "sms", "7", "connected"]
+    found = {"name": "ws", "topic": "sms", "connected": True, "detail": "connected to 127.0.0.1:9000", "received": 7}
+    assert shown(snapshot(inputs=[found]))[5].endswith("7         connected to 127.0.0.1:9000")
     assert lines[-1].endswith("ready  url=http://127.0.0.1:8899")
 
 

@@ -108,9 +108,10 @@ def _modem(modem: Mapping[str, Any]) -> list[RenderableType]:
 
 
 def _input(each: Mapping[str, Any]) -> list[RenderableType]:
-    word = Text("connected", style="green") if each["connected"] else Text("not connected", style="red")
-    if each["detail"]:
-        word.append(f": {printable(each['detail'])}", style="default")
+    detail = printable(each["detail"])
+    word = Text(detail or "connected", style="green") if each["connected"] else Text("not connected", style="red")
+    if detail and not each["connected"]:
+        word.append(f": {detail}", style="default")
     return [Text(each["name"]), Text(printable(each["topic"])), str(each["received"]), word]
 
 

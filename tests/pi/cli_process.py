@@ -1,5 +1,6 @@
 """``otp-pi`` as a process of its own, and as a call in this one."""
 
+import logging
 import os
 import pty
 import signal
@@ -7,11 +8,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+import pytest
 from typer.testing import CliRunner
 
 from otp.pi.cli import app
@@ -159,3 +161,16 @@ def _read(descriptor: int) -> bytes:
         return os.read(descriptor, 65536)
     except OSError:  # the other end of a terminal is closed
         return b""
+
+
+@pytest.fixture(autouse=True)
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A directory and a log of its own for each test, and no settings of ours."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("OTP_PI_CONFIG", "NO_COLOR", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    logger = logging.getLogger("otp.pi")
+    kept = logger.handlers[:], logger.propagate, logger.level
+    yield
+    logger.handlers[:], logger.propagate = kept[0], kept[1]
+    logger.setLevel(kept[2])

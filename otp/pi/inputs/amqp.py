@@ -7,6 +7,7 @@ it back, and all behind it, in their old order and for whoever else consumes fro
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,6 +27,10 @@ from otp.roads.errors import ConfigError, RoadError
 HEARTBEAT = 10
 """Seconds: a link that has died is noticed within three times that, even while nothing comes."""
 
+for _library in ("aiormq", "aio_pika"):
+    # What happens to a connection is said by this road. A logger without a handler would print it on standard error.
+    logging.getLogger(_library).addHandler(logging.NullHandler())
+
 _Arrived = asyncio.Queue[AbstractIncomingMessage | RoadError]
 """Messages as they come, and in the end why no more will."""
 
@@ -33,6 +38,17 @@ _Arrived = asyncio.Queue[AbstractIncomingMessage | RoadError]
 def open_input(name: str, settings: Amqp, take: Take, _data_dir: Path) -> "AmqpInput":
     """Return the way in; see ``inputs.open_input``."""
     return AmqpInput(name, settings, take)
+
+
+class _Connection(aio_pika.Connection):
+    """The library's connection, with a destructor that does nothing.
+
+    The library's starts a task, wherever the garbage happens to be collected: mostly in a thread without a loop, which
+    ends in a warning. Here every connection that was opened is closed, and one that could not be has nothing to close.
+    """
+
+    def __del__(self) -> None:
+        pass
 
 
 class AmqpInput(HealingInput):
@@ -105,6 +121,7 @@ class AmqpInput(HealingInput):
                     ssl_context=self._tls,
                     client_properties={"connection_name": f"otp-pi {self.name}"},
                     heartbeat=HEARTBEAT,
+                    connection_class=_Connection,
                 )
         except BAD_CREDENTIALS:
             raise RoadError("unauthorized", f"{self._server} did not accept username and password.") from None

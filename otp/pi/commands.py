@@ -38,7 +38,7 @@ from otp.pi.counts import Counts
 from otp.pi.journal import Journal, StorageError
 from otp.pi.model import Origin, Priority, RejectedError, State, UnstoredError
 from otp.pi.sending import Sending, priority_of
-from otp.pi.telephony import Telephony
+from otp.pi.telephony import Telephony, check_ussd
 from otp.results import Result
 from otp.store import Issued
 from otp.templates import Template
@@ -358,6 +358,7 @@ class Commands:
 
     async def _ussd(self, call: _Call) -> Result:
         """Ask the network; it is stored first and asked once, since a USSD code may buy something."""
+        check_ussd(call.incoming.ussd_code)
         number = await self._record(call, State.SENDING, "")
         call.stored()
         result = await self._modems.ussd(call.incoming)

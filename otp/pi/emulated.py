@@ -31,7 +31,7 @@ class Emulated:
         """Return a modem's table with a real port; an emulated one is switched on for as long as the stack lasts."""
         if table.port != PORT or not table.active:
             return table
-        from otp.pi.emulator import Arrived, Emulator, Knobs  # noqa: PLC0415 - whoever has modems needs none
+        from otp.pi.emulator import Arrived, Emulator, Knobs, Ussd  # noqa: PLC0415 - whoever has modems needs none
 
         def arrived(message: Arrived) -> None:
             if self._arriving is not None:
@@ -42,7 +42,7 @@ class Emulated:
             name=table.name,
             imei=str(_FIRST_IMEI + self._count),
             imsi=str(_FIRST_IMSI + self._count),
-            knobs=Knobs(pin=table.pin.get_secret_value()),
+            knobs=Knobs(pin=table.pin.get_secret_value(), ussd={"*123#": Ussd("Your balance is 10,000.")}),
             on_message=arrived,
         )
         await stack.enter_async_context(emulator)

@@ -60,13 +60,8 @@ class Telephony:
         return {status.name: _entry(status) for status in self._modems.statuses()}
 
     async def ussd(self, incoming: Incoming) -> Result:
-        """Ask the network through the modem that is named, or else through the first that is ready.
-
-        Raises:
-            InvalidInput: The code has other signs than digits, ``*``, ``#`` and ``+``.
-        """
+        """Ask the network through the modem that is named, or else through the first that is ready."""
         code = incoming.ussd_code.strip()
-        check_ussd(code)
         about = {**incoming.about(), **({"modem_id": incoming.modem_id} if incoming.modem_id else {})}
         name = incoming.modem_id or next((each.name for each in self._modems.statuses() if _ready(each)), "")
         modem = self._modems.find(name) if name else None
@@ -101,7 +96,7 @@ def check_ussd(code: str) -> None:
     Raises:
         InvalidInput: It has other signs than digits, ``*``, ``#`` and ``+``, or more than 64.
     """
-    if not _USSD_CODE.fullmatch(code):
+    if not _USSD_CODE.fullmatch(code.strip()):
         raise InvalidInput("ussd_code must be 1 to 64 of the signs 0-9 * # +, such as *123#.")
 
 

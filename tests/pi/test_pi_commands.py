@@ -332,6 +332,7 @@ async def test_ussd_without_a_modem(here: Desk) -> None:
 async def test_ussd_code_cannot_inject_a_command(here: Desk, code: str) -> None:
     """Digits, star, hash and plus are all that reaches a modem."""
     assert (await here.ask("request-ussd", ussd_code=code))["response_code"] == "1102"
+    assert await here.states() == [State.FAILED]
     assert here.pool.modems["one"].asked == []
 
 

@@ -252,6 +252,21 @@ async def test_report_of_the_newest_message(journal: Journal) -> None:
     assert (await journal.message(numbers[0])).state is State.SENT
 
 
+async def test_report_faster_than_its_reference_is_not_taken_for_an_older_one(journal: Journal) -> None:
+    """With a part under way to the same receiver, a reference that has its report is this part's, not the old one's."""
+    numbers = [(await journal.accept(new(str(index)))).number for index in range(2)]
+    await send(journal, numbers[0], "sim-1", 7)
+    assert await journal.delivery_report("sim-1", 7, RECEIVER, True, NOON) == numbers[0]
+    assert await journal.delivery_report("sim-1", 7, RECEIVER, True, NOON) == numbers[0], "a repetition"
+    await journal.routed(numbers[1], "sim-1")
+    await journal.sending(numbers[1], "sim-1", 0, 1)
+    assert await journal.delivery_report("sim-1", 7, RECEIVER, False, NOON) is None
+    await journal.part_sent(numbers[1], "sim-1", 0, 7)
+    await journal.sent(numbers[1], "sim-1")
+    states = [(await journal.message(number)).state for number in numbers]
+    assert states == [State.DELIVERED, State.UNDELIVERED]
+
+
 async def test_late_reference_of_a_part_already_given_again(journal: Journal) -> None:
     """While the same part is under way once more, the late reference of the first try ends nothing."""
     number = await in_state(journal, "unknown")

@@ -20,7 +20,9 @@ _SAME_DIGITS: Final = 8
 _RETRY_NOT_BEGUN: Final = frozenset({State.QUEUED, State.UNKNOWN, State.SENDING, State.FAILED, State.EXPIRED})
 _REPORTABLE: Final = frozenset({State.SENT, State.UNDELIVERED})
 
-_CANDIDATES: Final = """SELECT parts.id, parts.message, messages.receiver_key FROM parts
+_UNDER_WAY: Final = """SELECT messages.receiver_key FROM parts JOIN messages ON messages.number = parts.message
+    WHERE parts.modem = ? AND parts.state = 'flight'"""
+_CANDIDATES: Final = """SELECT parts.id, parts.message, parts.delivered, messages.receiver_key FROM parts
     JOIN messages ON messages.number = parts.message
     WHERE parts.modem = ? AND reference = ? AND reference IS NOT NULL AND began > ? ORDER BY parts.id DESC"""
 _COPIES: Final = """SELECT generation, count(DISTINCT CASE WHEN delivered = 1 THEN part END) AS arrived,
@@ -31,17 +33,34 @@ def report(
     ledger: Ledger, modem: str, reference: int, receiver_key: str, *, delivered: bool | None, at: float
 ) -> int | None:
     """Store a report of delivery; see ``Journal.delivery_report``."""
-    query = (modem, reference, ledger.clock() - LATEST)
-    for row in ledger.database.execute(_CANDIDATES, query).fetchall():
-        if _same(row["receiver_key"], receiver_key):
-            if delivered is not None:
-                _decide(ledger, row["id"], delivered=delivered, at=at)
-                _reconsider(ledger, row["message"])
-            return int(row["message"])
+    row = _reported(ledger, modem, reference, receiver_key)
+    if row is not None:
+        if delivered is not None:
+            _decide(ledger, row["id"], delivered=delivered, at=at)
+            _reconsider(ledger, row["message"])
+        return int(row["message"])
     if delivered is not None:  # it may have been faster than what waits for the reference
         insert = "INSERT INTO reports (modem, reference, receiver_key, delivered, at, stored) VALUES (?, ?, ?, ?, ?, ?)"
         ledger.database.execute(insert, (modem, reference, receiver_key, delivered, at, ledger.clock()))
     return None
+
+
+def _reported(ledger: Ledger, modem: str, reference: int, receiver_key: str) -> sqlite3.Row | None:
+    """Return the part that a report is about: the newest of this reference that has none yet.
+
+    Where all have theirs it is a repetition about the newest, unless a part to this receiver is under way: a report can
+    be faster than the reference of what it is about, and references repeat.
+    """
+    query = (modem, reference, ledger.clock() - LATEST)
+    rows = ledger.database.execute(_CANDIDATES, query).fetchall()
+    rows = [row for row in rows if _same(row["receiver_key"], receiver_key)]
+    open_rows = [row for row in rows if row["delivered"] is None]
+    if open_rows:
+        return open_rows[0]  # type: ignore[no-any-return]
+    under_way = ledger.database.execute(_UNDER_WAY, (modem,)).fetchall()
+    if not rows or any(_same(each["receiver_key"], receiver_key) for each in under_way):
+        return None
+    return rows[0]  # type: ignore[no-any-return]
 
 
 def late_reference(ledger: Ledger, modem: str, number: int, part: int, reference: int) -> None:

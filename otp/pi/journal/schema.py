@@ -33,6 +33,7 @@ CREATE TABLE parts (
     reference INTEGER, delivered INTEGER, began REAL NOT NULL, decided REAL
 );
 CREATE INDEX parts_by_message ON parts (message);
+CREATE INDEX parts_in_flight ON parts (modem) WHERE state = 'flight';
 CREATE INDEX parts_by_reference ON parts (modem, reference) WHERE reference IS NOT NULL;
 CREATE TABLE reports (
     id INTEGER PRIMARY KEY, modem TEXT NOT NULL, reference INTEGER NOT NULL, receiver_key TEXT NOT NULL,

@@ -2,11 +2,12 @@ r"""Read JSON as leniently as existing senders need it, and no more.
 
 Accepted beyond RFC 8259: a comma before ``}`` or ``]`` (documented samples of the family have it) and a byte
 order mark. Refused although ``json`` reads it: duplicate keys (two receivers must not depend on who reads),
-NaN and Infinity, anything but an object at the top. No input, however nested or long, ends in another
-exception than ``InvalidMessage``.
+NaN, Infinity and numbers that would become it, anything but an object at the top. No input, however nested or
+long, ends in another exception than ``InvalidMessage``.
 """
 
 import json
+import math
 import re
 from typing import Any, Never
 
@@ -51,7 +52,7 @@ def _parse_leniently(text: str, strict: json.JSONDecodeError) -> Any:
 
 def _parse(text: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_fraction)
     except json.JSONDecodeError:
         raise
     except RecursionError:
@@ -71,3 +72,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _constant(_name: str) -> Never:
     raise InvalidMessage("The message holds NaN or Infinity, which JSON does not have.")
+
+
+def _fraction(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise InvalidMessage("The message holds a number that is too large.")
+    return number

@@ -49,6 +49,8 @@ def test_read(text: str, expected: dict[str, Any]) -> None:
         (b'{"d": {"a": 1, "a": 1,},}', "The message has a key twice."),
         (b'{"a": NaN}', "The message holds NaN or Infinity, which JSON does not have."),
         (b'{"a": -Infinity,}', "The message holds NaN or Infinity, which JSON does not have."),
+        (b'{"a": 1e999}', "The message holds a number that is too large."),
+        (b'{"a": -1e999,}', "The message holds a number that is too large."),
         (b'{"a": ' + b"9" * 5000 + b"}", "The message holds a number that is too long."),
         (b"[" * 100_000, "The message is nested too deeply."),
         (b'{"a":' * 100_000, "The message is nested too deeply."),

@@ -18,6 +18,7 @@ status 200 and a JSON object; other statuses mean that no command was carried ou
 """
 
 import asyncio
+import logging
 import math
 import ssl
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
 from otp.accounts import Accounts, BusyError, ThrottledError
@@ -38,6 +40,17 @@ MAX_BODY: Final = 1024 * 1024
 BODY_TIMEOUT = 15.0
 """Seconds a body may take to arrive."""
 
+REQUEST_TIMEOUT = 75.0
+"""Seconds that a connection may take for its first request line and headers, and for the next ones after an answer.
+More than the 60 that nginx keeps an idle connection to a server, so that it is the proxy that closes first."""
+
+HANDSHAKE_TIMEOUT = 10.0
+"""Seconds of a TLS handshake."""
+
+MAX_CONNECTIONS = 256
+"""Connections at once: a quarter of the descriptors that a process usually has. The journal, modems and mail need
+theirs too, and a stranger who opens connections without asking anything must not take them."""
+
 PATHS: Final = tuple(f"/api/{name}" for name in ("otp", "message", "sms", "email", "block", "unblock", "modem", "ussd"))
 """Where commands are accepted: the paths of the original OTP-Pi, all with the same meaning."""
 
@@ -46,8 +59,26 @@ METHODS: Final = ("POST", "PUT")
 _CHALLENGE = 'Basic realm="otp", charset="UTF-8"'
 _KEPT = (hdrs.ALLOW, hdrs.RETRY_AFTER, hdrs.WWW_AUTHENTICATE, hdrs.ACCEPT_ENCODING)
 _UNCOMPRESSED = frozenset({"", "identity"})
+_BACKLOG: Final = 128
 _SHUTDOWN = 5.0
 """Seconds that commands under way have when the server is told to stop."""
+
+
+class _WithoutContent(logging.Filter):
+    """Keep what clients sent out of the log: aiohttp logs the line of a malformed request, with a traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Drop what was answered 400; of anything else leave the kind."""
+        kind = record.exc_info[0] if record.exc_info else None
+        if kind is None or issubclass(kind, HttpProcessingError):
+            return False
+        record.msg, record.args, record.exc_info = "a connection failed: %s", (kind.__name__,), None
+        return True
+
+
+SERVER_LOG: Final = logging.getLogger("otp.http")
+"""Where aiohttp's server logs what no handler of ours has caught."""
+SERVER_LOG.addFilter(_WithoutContent())
 
 
 def answer_in_json(
@@ -148,6 +179,9 @@ def server_tls(certificate: str | Path, key: str | Path | None = None) -> ssl.SS
 class Site:
     """An application that listens on an address.
 
+    When there are ``MAX_CONNECTIONS``, the oldest one without a request under way makes room for a new one; where all
+    have one, the new one is closed.
+
     Args:
         application: What answers.
         host: Address to listen on.
@@ -158,11 +192,21 @@ class Site:
     def __init__(
         self, application: web.Application, host: str, port: int, context: ssl.SSLContext | None = None
     ) -> None:
+        application.middlewares.insert(0, self._note)
         # A body is refused before it is decompressed: 1 MiB may be a million times itself.
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN, auto_decompress=False)
+        self._runner = web.AppRunner(
+            application,
+            access_log=None,
+            logger=SERVER_LOG,
+            keepalive_timeout=REQUEST_TIMEOUT,
+            shutdown_timeout=_SHUTDOWN,
+            auto_decompress=False,
+        )
         self._host = host
         self._port = port
         self._context = context
+        self._listener: asyncio.Server | None = None
+        self._busy: set[asyncio.BaseProtocol] = set()
 
     async def start(self) -> str:
         """Accept connections; return the URL without a path.
@@ -172,13 +216,52 @@ class Site:
         """
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self._host, self._port, ssl_context=self._context).start()
+            self._listener = await asyncio.get_running_loop().create_server(
+                self._accept,
+                self._host,
+                self._port,
+                ssl=self._context,
+                ssl_handshake_timeout=HANDSHAKE_TIMEOUT if self._context else None,
+                backlog=_BACKLOG,
+            )
         except OSError:
             await self._runner.cleanup()
             raise
         shown = f"[{self._host}]" if ":" in self._host else self._host
-        return f"{'https' if self._context else 'http'}://{shown}:{self._runner.addresses[0][1]}"
+        port = self._listener.sockets[0].getsockname()[1]
+        return f"{'https' if self._context else 'http'}://{shown}:{port}"
 
     async def stop(self) -> None:
         """Accept no more; commands under way are finished."""
+        if self._listener is not None:
+            self._listener.close()
         await self._runner.cleanup()
+
+    def _accept(self) -> asyncio.BaseProtocol:
+        """Return what talks with a new connection, once there is room for it."""
+        server = self._runner.server
+        assert server is not None  # noqa: S101 - `start` has set it up
+        connections = server.connections
+        if len(connections) >= MAX_CONNECTIONS:
+            idle = next((each for each in connections if each not in self._busy), None)
+            if idle is None:
+                return _Refused()
+            idle.force_close()
+        return server()
+
+    @web.middleware
+    async def _note(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Know which connections have a request under way."""
+        self._busy.add(request.protocol)
+        try:
+            return await handler(request)
+        finally:
+            self._busy.discard(request.protocol)
+
+
+class _Refused(asyncio.Protocol):
+    """A connection that there is no room for."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Close it."""
+        transport.close()

@@ -17,6 +17,7 @@ from typing import Any, Final, Self
 import aiohttp
 from aiohttp import web
 
+from otp.http import SERVER_LOG
 from otp.pi.counts import Counts
 from otp.pi.rest import Api, Ask, Journal
 from otp.pi.status import Status
@@ -104,7 +105,9 @@ class Control:
         self._status = status
         application = Api(ask, status, journal, counts, road=ROAD).application(max_body=MAX_BODY)
         application.router.add_get("/status", self._whole)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN, auto_decompress=False)
+        self._runner = web.AppRunner(
+            application, access_log=None, logger=SERVER_LOG, shutdown_timeout=_SHUTDOWN, auto_decompress=False
+        )
 
     async def start(self) -> Path:
         """Accept connections; return the path of the socket. What a dead process left there is replaced.

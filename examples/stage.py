@@ -32,6 +32,11 @@ def say(who: str, text: str) -> None:
     print(f"  {paint('name', f'{who:<11}')} {text}", flush=True)  # noqa: T201 - this is what the examples are for
 
 
+def masked(code: str) -> str:
+    """Return a code as it may be shown: its first two digits."""
+    return code[:2] + "*" * (len(code) - 2)
+
+
 def make_accounts(file: Path, users: Sequence[str]) -> dict[str, str]:
     """Write a password file with a random password for each user, and return the passwords."""
     passwords = {user: secrets.token_urlsafe(9) for user in users}

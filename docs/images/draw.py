@@ -157,10 +157,50 @@ def slow_consumers() -> str:
     return card.svg()
 
 
+def delivery() -> str:
+    """Draw the states of a message, from its arrival to its end."""
+    card = Canvas(920, 420, "A message is queued, routed, sending, sent, delivered; a crash while sending is unknown")
+    for x, name, fill, lines in (
+        (30, "queued", BLUE, ("stored,", "acknowledged")),
+        (240, "routed", BLUE, ("a modem has it,", "nothing has left")),
+        (450, "sending", AMBER, ("the text is being", "handed over")),
+        (710, "sent", GREEN, ("the network", "has taken it")),
+    ):
+        card.box(x, 60, 150, 90, fill)
+        card.text(x + 75, 92, name, *lines, bold=True)
+    for start, end in ((180, 236), (390, 446), (600, 706)):
+        card.arrow((start, 105), (end, 105))
+    card.text(653, 96, "reference")
+    card.arrow((315, 60), (315, 34), (130, 34), (130, 56))
+    card.text(222, 26, "not sent: another modem")
+
+    card.box(450, 220, 150, 90, RED)
+    card.text(525, 252, "unknown", "nobody said whether", "it was taken", bold=True)
+    card.arrow((525, 150), (525, 216))
+    card.text(536, 188, "silence, crash", left=True)
+    card.arrow((450, 265), (80, 265), (80, 154), dashed=True)
+    card.text(265, 256, "once more, possible_duplicate")
+    card.arrow((600, 265), (650, 265), (650, 170), (740, 170), (740, 154))
+    card.text(655, 186, "late reference", left=True)
+
+    card.arrow((820, 150), (820, 216))
+    card.box(710, 220, 180, 90, GREEN)
+    card.text(800, 252, "delivered", "or undelivered:", "the network reports", bold=True)
+
+    card.arrow((130, 150), (130, 336))
+    card.box(30, 340, 520, 60, AMBER)
+    card.text(
+        290, 366, "failed, expired, blocked", "not sent, and never will be; the same message may come again", bold=True
+    )
+    card.text(735, 362, "The text is kept, sealed, until a message", "has ended. Then only hash and length stay.")
+    return card.svg()
+
+
 PICTURES: Final[dict[str, Callable[[], str]]] = {
     "path.svg": path,
     "fan-out.svg": fan_out,
     "slow-consumers.svg": slow_consumers,
+    "delivery.svg": delivery,
 }
 
 

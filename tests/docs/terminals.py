@@ -10,7 +10,7 @@ What the info string of a block says:
     text {output terminal=sub}                 lines that appear in that terminal
     toml {file=wsbroker.toml}                  written to that file
 
-Ports 9000 and 9001 stand for private ones, in what is run and in what it prints.
+Ports 9000, 9001 and 8899 stand for private ones, in what is run and in what it prints.
 """
 
 import os
@@ -24,7 +24,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from broker.settings import Settings
-from examples.ports import free_port
+from examples.ports import free_ports
+from otp.pi.settings import Rest
 from tests.docs.pages import Block
 
 PATIENCE = 20.0
@@ -38,7 +39,8 @@ class Terminals:
         self.directory = directory
         self.logs = directory.parent
         defaults = Settings()
-        self.ports = {str(defaults.port): str(free_port()), str(defaults.admin_port): str(free_port())}
+        known = (defaults.port, defaults.admin_port, Rest().port)
+        self.ports = {str(port): str(free) for port, free in zip(known, free_ports(len(known)), strict=True)}
         (directory / ".curlrc").write_text("silent\nshow-error\n")  # as on a terminal: no progress bar
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.printed = ""
@@ -46,13 +48,14 @@ class Terminals:
 
     def environment(self) -> dict[str, str]:
         """Return a plain environment in which the commands of this project are found, and the private ports hold."""
-        first, second = self.ports.values()
+        first, second, third = self.ports.values()
         return {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(self.directory),
             "LANG": "C.UTF-8",
             "WSBROKER_PORT": first,
             "WSBROKER_ADMIN_PORT": second,
+            "OTP_PI_REST_PORT": third,
         }
 
     def play(self, block: Block) -> None:

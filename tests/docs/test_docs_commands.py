@@ -9,7 +9,7 @@ import pytest
 from tests.docs.pages import DOCS, ROOT, Block, blocks
 from tests.docs.terminals import Terminals
 
-KNOWN = {"test", "exit", "terminal", "until", "needs", "output", "file"}
+KNOWN = {"test", "exit", "terminal", "until", "needs", "output", "file", "settings"}
 TESTED = [page for page in sorted(DOCS.rglob("*.md")) if any("test" in block.words for block in blocks(page))]
 
 

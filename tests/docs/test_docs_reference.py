@@ -142,7 +142,7 @@ def known_words() -> set[str]:
 
 BROKER_PAGES = (
     *(REFERENCE / f"{name}.md" for name in ("settings", "metrics", "close-codes", "http", "cli", "promises", "log")),
-    *sorted((ROOT / "docs" / "how-to").glob("*.md")),
+    *sorted(page for page in (ROOT / "docs" / "how-to").glob("*.md") if not page.name.startswith("otp-pi-")),
     *(ROOT / "docs" / "explanation" / f"{name}.md" for name in ("fan-out", "slow-consumers", "security")),
 )
 

@@ -36,6 +36,10 @@ class Journal(Protocol):
         """Return how many messages are in each state."""
         ...
 
+    async def check(self) -> None:
+        """Raise ``StorageError`` when nothing can be stored."""
+        ...
+
     async def rows(self, *, limit: int, after: int | None, state: State | None) -> Sequence[Row]:
         """Return rows, with ``after`` those that follow a number, oldest first."""
         ...
@@ -219,13 +223,21 @@ class Status:
             async with asyncio.timeout(JOURNAL_TIME):
                 counts = await self._journal.counts()
                 queue = {str(state): counts.get(state, 0) for state in _OPEN}
-                return queue, await self._oldest(counts), ""
+                return queue, await self._oldest(counts), await self._write_trouble()
         except StorageError as error:
             return {}, 0.0, str(error)
         except TimeoutError:
             return {}, 0.0, f"no answer within {JOURNAL_TIME:g} s"
         except Exception as error:  # noqa: BLE001 - a journal that fails in whatever way is what is to be told
             return {}, 0.0, describe(error)
+
+    async def _write_trouble(self) -> str:
+        """Return why nothing can be stored: a full disk can still be read."""
+        try:
+            await self._journal.check()
+        except StorageError as error:
+            return str(error)
+        return ""
 
     async def _oldest(self, counts: Mapping[State, int]) -> float:
         arrived: list[float] = []

@@ -5,6 +5,7 @@ import resource
 import sys
 from pathlib import Path
 
+from broker import logs
 from otp.pi.journal import Journal, StorageError
 from tests.pi.journal_messages import Clock, new
 
@@ -28,9 +29,21 @@ async def forever(directory: Path, first: int) -> None:
     await asyncio.gather(*(accept(journal, first + lane, 8) for lane in range(8)))
 
 
+async def look(journal: Journal) -> None:
+    """Say whether something can be stored."""
+    try:
+        await journal.check()
+    except StorageError as error:
+        say("check", error)
+    else:
+        say("check", "passed")
+
+
 async def until_full(directory: Path) -> None:
     """Accept until the disk is full, then make room and accept one more."""
+    logs.configure("text", "info", root="otp.pi")
     journal = await Journal.open(directory, clock=Clock())
+    await look(journal)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
     number = 0
     try:
@@ -45,8 +58,12 @@ async def until_full(directory: Path) -> None:
             if any(isinstance(answer, StorageError) for answer in answers):
                 break
             number += 8
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))  # not even room for a small write
+        await look(journal)
+        await look(journal)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    await look(journal)
     await journal.accept(new("room"))
     say("stored room")
     await journal.close()

@@ -49,6 +49,7 @@ class Journal:
     def __init__(self) -> None:
         self.kept: list[Row] = []
         self.fail: Exception | None = None
+        self.full: Exception | None = None
         self.hang = False
 
     async def _look(self) -> None:
@@ -56,6 +57,10 @@ class Journal:
             raise self.fail
         if self.hang:
             await asyncio.Event().wait()
+
+    async def check(self) -> None:
+        if self.full is not None:
+            raise self.full
 
     async def counts(self) -> dict[State, int]:
         await self._look()

@@ -22,6 +22,7 @@ async def start(directory: Path, what: str) -> asyncio.subprocess.Process:
         *(sys.executable, "-m", "tests.pi.journal_writer", str(directory), what),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
 
 
@@ -47,11 +48,19 @@ async def test_killed_while_accepting(tmp_path: Path) -> None:
 
 
 async def test_disk_full(tmp_path: Path) -> None:
-    """On a full disk calls fail in plain words, what was stored before is there, and with room it goes on."""
+    """On a full disk calls fail in plain words, what was stored before is there, and with room it goes on.
+
+    It is logged once that nothing can be stored, and once that it can again; whoever asks meanwhile is told.
+    """
     process = await start(tmp_path, "full")
-    assert process.stdout is not None
-    lines = [line.split(None, 2) for line in (await process.stdout.read()).decode().splitlines()]
-    assert await process.wait() == 0
+    out, err = await process.communicate()
+    lines = [line.split(None, 2) for line in out.decode().splitlines()]
+    assert process.returncode == 0, err
+    assert [words[1] for words in lines if words[0] == "check"] == ["passed", "journal.db:", "journal.db:", "passed"]
+    assert [line.split()[1:3] for line in err.decode().splitlines()] == [
+        ["error", "journal_failed"],
+        ["info", "journal_works_again"],
+    ]
     stored = {words[1] for words in lines if words[0] == "stored"}
     refused = [words for words in lines if words[0] == "refused"]
     assert refused

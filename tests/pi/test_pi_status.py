@@ -34,6 +34,14 @@ async def test_journal_that_says_why(world: World) -> None:
     assert await world.status.ready() == (False, ["the journal failed: journal.db: the disk is full; make room"])
 
 
+async def test_journal_that_can_only_be_read(world: World) -> None:
+    """On a full disk the service is not ready, although the journal still tells what waits."""
+    world.journal.full = StorageError("journal.db: the disk is full; make room")
+    snapshot = await world.status.snapshot()
+    assert snapshot.reasons() == ["the journal failed: journal.db: the disk is full; make room"]
+    assert snapshot.queue
+
+
 @pytest.mark.parametrize("state", [state for state in ModemState if state is not ModemState.READY])
 async def test_modem_that_cannot_send(state: ModemState, world: World) -> None:
     """An active modem in any other state than ready is named with its state; one that is switched off is not missed."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
-from otp.pi.journal import accepting, blocks, counters, inbox, messages, recovery, reports, rows, steps
+from otp.pi.journal import accepting, blocks, counters, inbox, messages, recovery, reports, rows, schema, steps
 from otp.pi.journal.accepting import Accepted
 from otp.pi.journal.blocks import Blocked
 from otp.pi.journal.counters import Charge, Span
@@ -238,6 +238,15 @@ class Journal:
         return await self._worker.call(
             lambda ledger: rows.rows(ledger, limit=limit, before=before, after=after, state=state, receiver=receiver)
         )
+
+    async def check(self) -> None:
+        """Return when the last that was written was stored; after a failure, something is written to see.
+
+        Raises:
+            StorageError: Nothing can be stored at the moment.
+        """
+        if self._worker.trouble:
+            await self._worker.call(lambda ledger: schema.touch(ledger.database))
 
     async def counts(self) -> dict[State, int]:
         """Return how many rows are open in each state, and how often rows came to each final one since the start."""

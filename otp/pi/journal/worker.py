@@ -22,6 +22,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
+from broker.logs import Log
 from otp.pi.journal.errors import StorageError, is_storage, plain
 from otp.pi.journal.ledger import CHECKPOINT_EVERY, Ledger
 
@@ -29,6 +30,7 @@ MAX_BATCH: Final = 256
 """Calls in one commit at most: with more the first ones would wait too long for their answer."""
 
 _Answer = TypeVar("_Answer")
+_LOG: Final = Log("otp.pi")
 
 
 class _Job(NamedTuple):
@@ -49,6 +51,9 @@ class Worker:
         ledger: The open journal; from now on this thread's.
         on_commit: Told how many seconds each commit took, on the loop.
         checkpoint_every: Seconds after which an erased body is gone from the write-ahead log too.
+
+    Attributes:
+        trouble: Why the last call that failed for want of storage did; empty once something was written again.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class Worker:
         on_commit: Callable[[float], None] = lambda _seconds: None,
         checkpoint_every: float = CHECKPOINT_EVERY,
     ) -> None:
+        self.trouble = ""
         self._ledger = ledger
         self._on_commit = on_commit
         self._every = checkpoint_every
@@ -134,7 +140,7 @@ class Worker:
     def _carry_out(self, batch: list[_Job]) -> None:
         done: list[_Done] = []
         pending: list[_Done] = []
-        started = time.perf_counter()
+        started, changes = time.perf_counter(), self._ledger.database.total_changes
         for job in batch:
             one = self._one(job)
             if one.error is not None and not self._ledger.database.in_transaction:
@@ -144,7 +150,8 @@ class Worker:
             else:
                 pending.append(one)
         done += self._commit(pending)
-        self._tell(self._settle, done, time.perf_counter() - started)
+        wrote = self._ledger.database.total_changes > changes
+        self._tell(self._settle, done, time.perf_counter() - started, wrote)
 
     def _one(self, job: _Job) -> _Done:
         """Do one job in the transaction, which is begun where there is none; take back what it did if it fails."""
@@ -180,7 +187,8 @@ class Worker:
 
     # -- on the loop
 
-    def _settle(self, done: list[_Done], seconds: float) -> None:
+    def _settle(self, done: list[_Done], seconds: float, wrote: bool) -> None:
+        self._note(next((str(each.error) for each in done if isinstance(each.error, StorageError)), ""), wrote=wrote)
         for job, answer, error in done:
             if job.future.done():
                 continue
@@ -189,6 +197,15 @@ class Worker:
             else:
                 job.future.set_exception(error)
         self._on_commit(seconds)
+
+    def _note(self, trouble: str, *, wrote: bool) -> None:
+        """Say once that nothing can be stored, and once that it can again."""
+        if trouble and not self.trouble:
+            _LOG.error("journal_failed", error=trouble)
+        elif self.trouble and wrote and not trouble:
+            _LOG.info("journal_works_again")
+        if trouble or wrote:
+            self.trouble = trouble
 
 
 def _told(error: Exception) -> Exception:

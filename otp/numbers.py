@@ -82,14 +82,15 @@ class Numbers:
     def key(self, receiver: object) -> str:
         """Return the one spelling that limits, block lists and codes go by, whatever the policy.
 
-        Mail addresses ignore case here, numbers are E.164 where valid, and a leading ``00`` counts as ``+``.
+        Mail addresses ignore case here and have their domain as mail servers do (IDNA 2008), numbers are E.164 where
+        valid, and a leading ``00`` counts as ``+``.
 
         Raises:
             InvalidInput: Not a receiver at all, or a malformed mail address.
         """
         found = fields.receiver(receiver)
         if is_email(found):
-            return email(found).casefold()
+            return _address_key(email(found))
         return _e164(found, self.region) or _international(_stripped(found))
 
     def calling_code(self) -> str:
@@ -122,6 +123,21 @@ def email(address: str) -> str:
     if not _ADDRESS.fullmatch(address) or len(local) > _LOCAL_PART or len(address) > _ADDRESS_LENGTH:
         raise InvalidInput("receiver is not a mail address of the form name@example.com.")
     return address
+
+
+def _address_key(address: str) -> str:
+    local, _, domain = address.rpartition("@")
+    if not domain.isascii():
+        domain = _ascii_domain(domain)
+    return f"{local}@{domain.removesuffix('.')}".casefold()
+
+
+def _ascii_domain(domain: str) -> str:
+    """Return a domain as it is looked up; unchanged where it cannot exist, or without the library, part of ``[pi]``."""
+    try:
+        return str(import_module("idna").encode(domain, uts46=True), "ascii")
+    except (ImportError, UnicodeError):
+        return domain
 
 
 def mask(receiver: str) -> str:

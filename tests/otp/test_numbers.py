@@ -117,6 +117,29 @@ def test_mail_address(address: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "domain",
+    [
+        "BÜCHER.example",
+        "xn--bcher-kva.example",
+        "bu\u0308cher.example",
+        "bü\u00adcher.example",
+        "\uff42ücher\u3002example",
+        "bücher.example.",
+    ],
+)
+def test_mail_address_key_of_a_domain(domain: str) -> None:
+    """One domain has one key, however it is written: else limits and block lists would not hold."""
+    assert Numbers().key(f"a@{domain}") == "a@xn--bcher-kva.example"
+
+
+def test_mail_address_key_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the library for such domains, and for one that cannot exist, the key is the address without case."""
+    assert Numbers().key("a@\u200d.Example") == "a@\u200d.example"
+    monkeypatch.setitem(sys.modules, "idna", None)
+    assert Numbers().key("a@BÜCHER.example") == "a@bücher.example"
+
+
+@pytest.mark.parametrize(
     "address",
     [
         "@domain.tld",

@@ -151,6 +151,15 @@ def test_account_failing_many_times_at_once_is_one_fault() -> None:
     assert account.status(1.0).reason == "mail_lost"
 
 
+def test_rest_when_the_clock_was_set_back() -> None:
+    """A clock that is set back by years, as on a board without one of its own, leaves no account resting for years."""
+    account = Account(settings.Mail(name="a", host=HOST, sender="otp@example.com"))
+    account.failed("mail_timeout", 1e9)
+    assert account.rests(1e9)
+    assert not account.rests(0.0)
+    assert account.status(0.0).state == "ready"
+
+
 async def test_send_unknown_receiver_is_final() -> None:
     """A receiver that does not exist is not tried elsewhere, and is no fault of the account."""
     async with mail_server() as server:

@@ -70,8 +70,8 @@ class Account:
         return self.settings.name
 
     def rests(self, now: float) -> bool:
-        """Tell whether it is to be left alone."""
-        return now < self.until
+        """Tell whether it is to be left alone; no longer than ``LONGEST_REST``, should the clock be set back."""
+        return now < self.until <= now + LONGEST_REST
 
     def failed(self, reason: str, now: float) -> None:
         """Let it rest; several mails that failed at the same time are one fault."""

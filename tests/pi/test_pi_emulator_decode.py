@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from smspdudecoder.codecs import GSM  # type: ignore[import-untyped]
-from smspdudecoder.fields import SMSDeliver, SMSSubmit  # type: ignore[import-untyped]
+from smspdudecoder.codecs import GSM
+from smspdudecoder.fields import SMSDeliver, SMSSubmit
 
 from otp.pi.emulator.alphabet import DEFAULT, EXTENSION, characters, pack, septets_of, unpack
 from otp.pi.emulator.arrived import Joiner, Part

@@ -160,7 +160,7 @@ async def test_lifetime_longer_than_the_road_can_say(rig: Rig, make_publisher: M
 
 async def test_question_without_answer(broker_rig: Rig, make_publisher: MakePublisher) -> None:
     """A question nobody answers ends within its timeout, as 1102 ``no_answer``."""
-    publisher = make_publisher(broker_rig.keywords(callback_timeout="500ms"))
+    publisher = make_publisher(broker_rig.keywords(callback_timeout="3s"))
     async with broker_rig.receiving():
         result = await publisher.request_ussd(ussd_code="*123#", modem_id=1)
     assert (result.response_code.value, result.reason) == ("1102", "no_answer")

@@ -1,152 +1,161 @@
-"""`path`: from the publisher's library through the broker to a subscriber that stands in for the OTP-Pi.
+"""`path`: from the publisher's library through the broker and the OTP-Pi to the telephone behind an emulated modem.
 
-The modems' part joins when the OTP-Pi is part of the project: until then the way ends where it would take the message.
+The modems exist in software and cost nothing but their serial lines, so that what is measured is ours; with a delay as
+long as a real network's it shows what modems cost, and that four send four times as fast as one.
 """
 
 import argparse
 import asyncio
-import base64
-import json
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
-
-from websockets.asyncio.client import ClientConnection, connect
 
 from bench.budget import BenchError
 from bench.context import Context
 from bench.cpu import CpuReader
+from bench.machine import Cores
+from bench.otp_pi import TOPIC, OtpPi, Telephones, otp_pi
 from bench.peers import Peer
 from bench.process import Running, running
 from bench.report import Table, number, percent, progress
 from bench.selection import BASELINE
 from bench.stats import median, percentile
-from otp.messages import Command
 from otp.publisher import AsyncPublisher
 from otp.publisher.config import load
 
-BUDGET = 120.0
+BUDGET = 180.0
 QUICK_BUDGET = 60.0
-AT_ONCE = (1, 16)
-_TOPIC = "sms"
-_ANSWER_SECONDS = 20.0
+NETWORK_DELAY = 3.0
+"""Seconds a real network takes for an SMS, about."""
+
+QUICK_DELAY = 0.5
+_ANSWER_SECONDS = 60.0
+_START_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What is measured.
+
+    Attributes:
+        modems: How many there are.
+        delay: Seconds the network takes for each SMS.
+        at_once: Messages on their way at the same time.
+        seconds: How long; 0 sends ``at_once`` messages and waits for the last.
+    """
+
+    modems: int
+    delay: float
+    at_once: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Walk:
     """Some seconds of messages along the path."""
 
-    at_once: int
+    way: Way
     round: int
     milliseconds: list[float]
-    """From the call of the publisher's method until the stand-in has the message."""
+    """From the call of the publisher's method until the telephone shows the message."""
     wall: float
     broker_cpu: float
+    pi_cpu: float
     load_cpu: float
-
-
-@asynccontextmanager
-async def _stand_in(broker: Running) -> AsyncIterator[ClientConnection]:
-    (user, password) = broker.peer.accounts[0]
-    token = base64.b64encode(f"{user}:{password}".encode()).decode()
-    url = f"ws://127.0.0.1:{broker.port}{broker.peer.target(_TOPIC)}"
-    headers = {"Authorization": f"Basic {token}"}
-    async with connect(url, additional_headers=headers, compression=None, proxy=None, ping_interval=None) as socket:
-        yield socket
 
 
 def _publisher(broker: Running) -> AsyncPublisher:
     (user, password) = broker.peer.accounts[0]
-    keywords = {"method": "WS", "host": "127.0.0.1", "port": broker.port, "topic": _TOPIC, "path": "/ws"}
-    settings = load(environment={}, keywords={**keywords, "username": user, "password": password})
+    keywords = {"method": "WS", "host": "127.0.0.1", "port": broker.port, "topic": TOPIC, "path": "/ws"}
+    codes = {"manage_otp": True, "store": "memory"}
+    settings = load(environment={}, keywords={**keywords, **codes, "username": user, "password": password})
     return AsyncPublisher(settings=settings)
 
 
 class _Path:
-    """One publisher, one stand-in, and the messages on their way between them, by their id."""
+    """One publisher, all telephones, and the messages on their way between them, by their text."""
 
-    def __init__(self, publisher: AsyncPublisher, stand_in: ClientConnection) -> None:
+    def __init__(self, publisher: AsyncPublisher, telephones: Telephones) -> None:
         self._publisher = publisher
-        self._stand_in = stand_in
+        self._telephones = telephones
         self._sent: dict[str, float] = {}
         self._number = 0
         self.milliseconds: list[float] = []
 
     async def walk(self, at_once: int, seconds: float) -> None:
-        """Keep some messages on their way for a while, and wait for the last."""
+        """Keep some messages on their way for a while, at least once, and wait for the last."""
         self.milliseconds = []
         until = time.perf_counter() + seconds
-        while time.perf_counter() < until:
+        while not self.milliseconds or time.perf_counter() < until:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 sending = [self._send() for _ in range(at_once)]
                 await asyncio.gather(self._receive(at_once), *sending)
 
     async def _send(self) -> None:
         self._number += 1
-        reference = f"bench-{self._number}"
-        self._sent[reference] = time.perf_counter()
-        text = "Your code is 123456"
-        result = await self._publisher.send_sms(receiver="081234567890", message=text, id=reference)
+        text = f"Your code is {self._number:06}"
+        self._sent[text] = time.perf_counter()
+        result = await self._publisher.send_sms(receiver="081234567890", message=text)
         if not result.ok:
             raise BenchError(f"the publisher's message was not taken: {result.response_code}")
 
     async def _receive(self, count: int) -> None:
         for _ in range(count):
-            message = await self._stand_in.recv()
+            text = await self._telephones.hear()
             now = time.perf_counter()
-            reference = _reference(message)
-            if (began := self._sent.pop(reference, None)) is None:
-                raise BenchError(f"the stand-in received {reference!r}, which is not on its way")
+            if (began := self._sent.pop(text, None)) is None:
+                raise BenchError("a telephone received a message that is not on its way")
             self.milliseconds.append((now - began) * 1e3)
 
 
-def _reference(message: str | bytes) -> str:
-    found = json.loads(message)
-    if found.get("command") != Command.SEND_SMS:
-        raise BenchError("the stand-in received something else than a text message")
-    return str(found["data"]["id"])
+async def walk(broker: Running, cores: Cores, ways: list[Way], turn: int) -> list[Walk]:
+    """Send messages each way and time every one; all ways have the same modems."""
+    first = ways[0]
+    async with (
+        otp_pi(broker, cores, modems=first.modems, delay=first.delay) as pi,
+        _publisher(broker) as publisher,
+    ):
+        path = _Path(publisher, pi.telephones)
+        await path.walk(1, first.seconds / 4)
+        return [await _timed(path, pi, CpuReader(broker.pid, cores.broker), way, turn) for way in ways]
 
 
-async def walk(broker: Running, core: int, at_once: int, seconds: float, turn: int) -> Walk:
-    """Send one message after the other, or some at once, and time each."""
-    reader = CpuReader(broker.pid, core)
-    async with _stand_in(broker) as stand_in, _publisher(broker) as publisher:
-        path = _Path(publisher, stand_in)
-        await path.walk(at_once, seconds / 4)
-        cpu, own, began = reader.seconds(), time.process_time(), time.perf_counter()
-        await path.walk(at_once, seconds)
-        wall = time.perf_counter() - began
-        return Walk(at_once, turn, path.milliseconds, wall, reader.seconds() - cpu, time.process_time() - own)
+async def _timed(path: _Path, pi: OtpPi, reader: CpuReader, way: Way, turn: int) -> Walk:
+    cpu, pi_cpu, own, began = reader.seconds(), pi.cpu.seconds(), time.process_time(), time.perf_counter()
+    await path.walk(way.at_once, way.seconds)
+    wall = time.perf_counter() - began
+    used = (reader.seconds() - cpu, pi.cpu.seconds() - pi_cpu, time.process_time() - own)
+    return Walk(way, turn, path.milliseconds, wall, *used)
 
 
 class Walks:
-    """One message at a time, then several."""
+    """Modems that cost nothing, one message at a time and several; then one and four as slow as real ones."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.rounds = 1 if context.quick else 3
-        self.seconds = 1.0 if context.quick else 3.0
+        seconds, delay = (1.0, QUICK_DELAY) if context.quick else (3.0, NETWORK_DELAY)
+        fast = [Way(1, 0.0, at_once, seconds) for at_once in (1, 16)]
+        slow = [[Way(modems, delay, 3 * modems, 0.0)] for modems in (1, 4)]
+        self.ways = [*([fast] * (1 if context.quick else 3)), *slow]
         self.walks: list[Walk] = []
 
     def estimate(self) -> float:
         """Guess how many seconds everything takes."""
-        return self.rounds * (1.0 + len(AT_ONCE) * self.seconds * 1.4)
+        return sum(_START_SECONDS + sum(max(way.seconds * 1.2, 4 * way.delay) for way in ways) for ways in self.ways)
 
     def measure_all(self) -> None:
-        """Walk the path, round by round."""
+        """Walk the path, way by way."""
         (peer,) = self.context.selection.peers
-        core = self.context.cores.broker
-        for turn in range(self.rounds):
-            with running(peer, core) as broker:
-                for at_once in AT_ONCE:
-                    self._note(asyncio.run(walk(broker, core, at_once, self.seconds, turn)))
+        for turn, ways in enumerate(self.ways):
+            with running(peer, self.context.cores.broker) as broker:
+                for taken in asyncio.run(walk(broker, self.context.cores, ways, turn)):
+                    self._note(taken)
 
     def _note(self, taken: Walk) -> None:
         self.walks.append(taken)
+        way = taken.way
         progress(
-            f"path, {taken.at_once} at once, round {taken.round + 1}/{self.rounds}  "
+            f"path, {way.modems} modems, network {way.delay:g} s, {way.at_once} at once  "
             f"p50 {number(percentile(taken.milliseconds, 50))} ms, p99 {number(percentile(taken.milliseconds, 99))} ms"
         )
 
@@ -157,33 +166,37 @@ class Walks:
             document = asdict(taken)
             samples = document.pop("milliseconds")
             spots = {str(level): percentile(samples, level) for level in (1, 50, 90, 99, 99.9, 100)}
-            runs.append({**document, "messages": len(samples), "milliseconds": spots})
-        return {"runs": runs, "ends_at": "a subscriber that stands in for the OTP-Pi"}
+            runs.append({**document.pop("way"), **document, "messages": len(samples), "milliseconds": spots})
+        return {"runs": runs, "ends_at": "the telephone behind an emulated modem"}
 
     def tables(self) -> list[Table]:
         """Return the table."""
-        groups: dict[int, list[Walk]] = {}
+        groups: dict[Way, list[Walk]] = {}
         for taken in self.walks:
-            groups.setdefault(taken.at_once, []).append(taken)
+            groups.setdefault(taken.way, []).append(taken)
         head = (
-            "messages at once", "way", "messages/s", "p50 ms", "p99 ms", "p99.9 ms", "broker CPU us each",
-            "broker CPU", "publisher and stand-in CPU",
+            "modems", "network s", "messages at once", "messages/s", "p50 ms", "p99 ms", "broker CPU us each",
+            "OTP-Pi CPU us each", "OTP-Pi CPU", "publisher CPU",
         )  # fmt: skip
         note = (
-            "The OTP-Pi and its modems are not part of this yet: a subscriber stands in where it would take messages."
+            "From the publisher over WebSocket, the broker and the OTP-Pi (journal on the disk) to the telephone "
+            "behind an emulated modem. The OTP-Pi shares the broker's core, the modems share the publisher's."
         )
         return [Table.of("The whole path", head, [_row(group) for group in groups.values()], [note])]
 
 
 def _row(group: list[Walk]) -> list[str]:
     samples = [sample for taken in group for sample in taken.milliseconds]
+    way = group[0].way
     return [
-        str(group[0].at_once),
-        "publisher, broker, stand-in",
+        str(way.modems),
+        f"{way.delay:g}",
+        str(way.at_once),
         number(median([len(taken.milliseconds) / taken.wall for taken in group])),
-        *(number(percentile(samples, level)) for level in (50, 99, 99.9)),
+        *(number(percentile(samples, level)) for level in (50, 99)),
         number(median([taken.broker_cpu / len(taken.milliseconds) * 1e6 for taken in group])),
-        percent(median([taken.broker_cpu / taken.wall for taken in group])),
+        number(median([taken.pi_cpu / len(taken.milliseconds) * 1e6 for taken in group])),
+        percent(median([taken.pi_cpu / taken.wall for taken in group])),
         percent(median([taken.load_cpu / taken.wall for taken in group])),
     ]
 

@@ -43,9 +43,22 @@ def test_auth_verifies_new_passwords_once(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_path_times_every_message() -> None:
-    """What the publisher's library sends reaches the stand-in, one at a time and several at once."""
+    """What the publisher's library sends reaches the telephone, one at a time and several at once."""
+    ways = [path.Way(modems=1, delay=0.0, at_once=at_once, seconds=0.1) for at_once in (1, 4)]
     with running(PEERS["ours"], CORES.broker) as broker:
-        for at_once in (1, 4):
-            taken = asyncio.run(path.walk(broker, CORES.broker, at_once, 0.1, 0))
-            assert len(taken.milliseconds) >= at_once
-            assert min(taken.milliseconds) > 0
+        walks = asyncio.run(path.walk(broker, CORES, ways, 0))
+    for taken, way in zip(walks, ways, strict=True):
+        assert len(taken.milliseconds) % way.at_once == 0
+        assert min(taken.milliseconds) > 0
+        assert taken.pi_cpu > 0
+
+
+def test_path_table_has_a_row_for_every_way() -> None:
+    """Each number of modems and each delay has its line, and the document says where the path ends."""
+    measured = path.Walks(Context(select(["ours"]), CORES, quick=True))
+    measured.ways = [[path.Way(modems=2, delay=0.05, at_once=4, seconds=0.0)]]
+    measured.measure_all()
+    assert measured.tables()[0].rows[0][:3] == ("2", "0.05", "4")
+    (run,) = measured.document()["runs"]
+    assert (run["modems"], run["messages"]) == (2, 4)
+    assert measured.estimate() > 0

@@ -47,9 +47,12 @@ More than the 60 that nginx keeps an idle connection to a server, so that it is 
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds of a TLS handshake."""
 
-MAX_CONNECTIONS = 256
-"""Connections at once: a quarter of the descriptors that a process usually has. The journal, modems and mail need
-theirs too, and a stranger who opens connections without asking anything must not take them."""
+MAX_IDLE = 256
+"""Connections at once that have no request under way: a quarter of the descriptors that a process usually has. The
+journal, modems and mail need theirs too, and a stranger who connects and asks nothing must not take them."""
+
+ROOM_AFTER = 5.0
+"""Seconds after a connection was accepted that there are looked for too many: by then an honest one has asked."""
 
 PATHS: Final = tuple(f"/api/{name}" for name in ("otp", "message", "sms", "email", "block", "unblock", "modem", "ussd"))
 """Where commands are accepted: the paths of the original OTP-Pi, all with the same meaning."""
@@ -179,8 +182,7 @@ def server_tls(certificate: str | Path, key: str | Path | None = None) -> ssl.SS
 class Site:
     """An application that listens on an address.
 
-    When there are ``MAX_CONNECTIONS``, the oldest one without a request under way makes room for a new one; where all
-    have one, the new one is closed.
+    Of connections without a request under way the oldest are closed when there are more than ``MAX_IDLE``.
 
     Args:
         application: What answers.
@@ -207,6 +209,7 @@ class Site:
         self._context = context
         self._listener: asyncio.Server | None = None
         self._busy: set[asyncio.BaseProtocol] = set()
+        self._looking: asyncio.TimerHandle | None = None
 
     async def start(self) -> str:
         """Accept connections; return the URL without a path.
@@ -235,19 +238,23 @@ class Site:
         """Accept no more; commands under way are finished."""
         if self._listener is not None:
             self._listener.close()
+        if self._looking is not None:
+            self._looking.cancel()
         await self._runner.cleanup()
 
     def _accept(self) -> asyncio.BaseProtocol:
-        """Return what talks with a new connection, once there is room for it."""
+        """Return what talks with a new connection, and see to it soon that there are not too many."""
         server = self._runner.server
         assert server is not None  # noqa: S101 - `start` has set it up
-        connections = server.connections
-        if len(connections) >= MAX_CONNECTIONS:
-            idle = next((each for each in connections if each not in self._busy), None)
-            if idle is None:
-                return _Refused()
-            idle.force_close()
+        if self._looking is None:
+            self._looking = asyncio.get_running_loop().call_later(ROOM_AFTER, self._make_room, server)
         return server()
+
+    def _make_room(self, server: web.Server) -> None:
+        self._looking = None
+        idle = [each for each in server.connections if each not in self._busy]
+        for each in idle[: max(0, len(idle) - MAX_IDLE)]:
+            each.force_close()
 
     @web.middleware
     async def _note(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -257,11 +264,3 @@ class Site:
             return await handler(request)
         finally:
             self._busy.discard(request.protocol)
-
-
-class _Refused(asyncio.Protocol):
-    """A connection that there is no room for."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Close it."""
-        transport.close()

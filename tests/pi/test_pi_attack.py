@@ -37,34 +37,21 @@ async def test_slow_headers_are_given_up(sent: bytes, tmp_path: Path, monkeypatc
 
 
 async def test_idle_connections_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Connections that ask nothing never keep out one that does: the oldest of them is closed for it."""
-    monkeypatch.setattr(http, "MAX_CONNECTIONS", 3)
+    """Of connections that ask nothing the oldest are closed when there are too many; one at work never is."""
+    monkeypatch.setattr(http, "MAX_IDLE", 2)
+    monkeypatch.setattr(http, "ROOM_AFTER", 0.1)
     async with serving(tmp_path) as running:
-        opened = [await _open(running, b"GET /livez HTTP/1.1\r\nX") for _ in range(3)]
-        assert await running.get("/livez") == {"status": "ok"}
-        assert await _end(opened[0][0]) == b""
-        assert not opened[1][0].at_eof()
-        for _, writer in opened:
-            writer.close()
-
-
-async def test_connections_at_work_are_never_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where every connection has a request under way, a new one is closed, and the old ones get their answers."""
-    monkeypatch.setattr(http, "MAX_CONNECTIONS", 1)
-    async with serving(tmp_path) as running:
-        request = (
-            f"POST /api/otp HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {AUTHORIZED['Authorization']}"
-        )
-        reader, writer = await _open(
-            running, f"{request}\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n".encode()
-        )
+        account = f"Authorization: {AUTHORIZED['Authorization']}\r\nConnection: close"
+        request = f"POST /api/otp HTTP/1.1\r\nHost: x\r\n{account}\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+        reader, writer = await _open(running, request.encode())
         assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"  # it waits for the body now
-        late, other = await _open(running)
-        assert await _end(late) == b""
+        idle = [await _open(running, b"GET /livez HTTP/1.1\r\nX") for _ in range(4)]
+        assert [await _end(each) for each, _ in idle[:2]] == [b"", b""]
+        assert not any(each.at_eof() for each, _ in idle[2:])
         writer.write(b"{}")
         assert (await _end(reader)).startswith(b"HTTP/1.1 200 OK\r\n")
-        writer.close()
-        other.close()
+        for _, each in [*idle, (reader, writer)]:
+            each.close()
 
 
 async def test_malformed_requests_leave_nothing_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -154,7 +154,8 @@ async def play(roads: Sequence[Road], passwords: dict[str, str], folder: Path) -
     ):
         if not await _is_ready(service):
             return False
-        say("otp-pi", f"is subscribed to {', '.join(road.title for road in roads)}, and serves {service.url}")
+        say("otp-pi", f"is subscribed to {', '.join(road.title for road in roads)}")
+        say("otp-pi", f"serves {service.url}/api/otp, for whoever has an account")
         say("modem", f"{MODEM}: emulated on a serial line, registered with its network")
         scene = Scene(service, control, telephones)
         good = [await scene.cross(road, f"0812666700{number}") for number, road in enumerate(roads)]

@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 help:  ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(READY)  ## Show the main job end to end: a broker, two subscribers, a publisher
+demo: $(READY)  ## Show the main job end to end: publisher, broker, every road there is, OTP-Pi, emulated modem
 	@$(BIN)/python -m examples.demo
 
 run: $(READY)  ## Start a broker on 127.0.0.1:9000 with a generated account

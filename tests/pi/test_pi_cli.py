@@ -33,7 +33,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The data directory of a service with an emulated modem that knows a USSD code."""
     directory = tmp_path_factory.mktemp("running") / "data"
     knowing = "import functools, otp.pi.emulator as m; "
-    knowing += "m.Knobs = functools.partial(m.Knobs, ussd={'*123#': m.Ussd('Pulsa: 5000\\x07')})"
+    knowing += "answer = m.Ussd('Pulsa: 5000\\x07'); m.Ussd = lambda _text: answer"
     arguments = ("--no-rest", "--data-dir", str(directory), "--modem", "emulate", "--set", "numbers.region=ID")
     with Process("run", *arguments, before=knowing) as process:
         process.ready()

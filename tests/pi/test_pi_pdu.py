@@ -78,7 +78,7 @@ def test_receiver_has_type_and_swapped_digits(receiver: str, field: str) -> None
 
 
 @pytest.mark.parametrize(
-    "receiver", ["", "+", "+12", "1" * 21, "+" + "1" * 21, "12a", "alice", '1";AT', "1\r2", "+1*2"]
+    "receiver", ["", "+", "+12", "1" * 21, "+" + "1" * 21, "12a", "alice", '1";AT', "1\r2", "+1*2", "0812*1", "0812#"]
 )
 def test_receiver_that_cannot_be_dialled_is_refused_without_being_named(receiver: str) -> None:
     """Nothing but digits and signs of a telephone gets into a PDU."""

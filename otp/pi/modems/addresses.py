@@ -21,8 +21,12 @@ _TYPE_MASK: Final = 0x70
 _INTERNATIONAL_TYPE: Final = 0x10
 
 _SIGNS: Final = "0123456789*#abc"
-_DIALABLE: Final = re.compile(r"\+[0-9]{3,20}|[0-9*#]{1,20}")
-"""20 digits is what the address field holds."""
+_DIALABLE: Final = re.compile(r"\+[0-9]{3,20}|[0-9]{1,20}|[*#][0-9*#]{1,19}")
+"""20 digits is what the address field holds.
+
+Signs stand in short codes only: a centre may ignore what follows a whole number, which would then have a second
+spelling that no budget and no block list knows.
+"""
 
 
 class AddressError(ValueError):

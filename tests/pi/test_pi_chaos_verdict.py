@@ -13,7 +13,7 @@ MESSAGE = Published(receiver="+62812", text="code 1", deadline=DEADLINE)
 HASTY = Published(receiver="+62812", text="code 1", deadline=DEADLINE, hasty=True)
 
 
-def row(state: State, *, possible_duplicate: bool = False, number: int = 1) -> Row:
+def row(state: State, *, possible_duplicate: bool = False, number: int = 1, open_: bool = False) -> Row:
     return Row(
         number=number,
         arrived=0.0,
@@ -27,7 +27,7 @@ def row(state: State, *, possible_duplicate: bool = False, number: int = 1) -> R
         parts=1,
         references=(),
         attempts=1,
-        reason="",
+        reason="outcome_unknown" if state is State.UNKNOWN and not open_ else "",
         possible_duplicate=possible_duplicate,
         deadline=DEADLINE,
         updated=0.0,
@@ -66,6 +66,8 @@ SENT = row(State.SENT)
         (MESSAGE, [DOUBT], []),
         (MESSAGE, [DOUBT], [part(), part()]),
         (HASTY, [row(State.EXPIRED)], []),
+        (HASTY, [row(State.UNKNOWN)], []),
+        (HASTY, [row(State.UNKNOWN)], [part()]),
         (HASTY, [SENT], [part(at=DEADLINE)]),
     ],
 )
@@ -84,6 +86,7 @@ def test_judge_accepts_what_is_promised(message: Published, rows: list[Row], par
         ("lost", [row(State.QUEUED)], []),
         ("misreported as taken", [SENT], []),
         ("misreported as open", [row(State.SENDING)], [part()]),
+        ("misreported as open", [row(State.UNKNOWN, open_=True)], [part()]),
         ("misreported as not taken", [row(State.FAILED)], [part()]),
         ("misreported as not taken", [], [part()]),
         ("doubled", [SENT], [part(), part()]),

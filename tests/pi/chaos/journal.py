@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from otp.pi.journal import Journal, Row
-from otp.pi.model import State
+from otp.pi.model import WAITING, State
+from otp.pi.outbox.verdicts import OUTCOME_UNKNOWN
 
 _PAGE = 500
-_OPEN = frozenset({State.QUEUED, State.ROUTED, State.SENDING})
 
 
 async def read(data_dir: Path) -> list[Row]:
@@ -22,5 +22,5 @@ async def read(data_dir: Path) -> list[Row]:
 
 
 def is_open(row: Row) -> bool:
-    """Tell whether something has still to be done about a row."""
-    return row.state in _OPEN
+    """Tell whether something has still to be done about a row; ``unknown`` is, as long as its one retry is due."""
+    return row.state in WAITING or (row.state is State.UNKNOWN and row.reason != OUTCOME_UNKNOWN)

@@ -18,6 +18,7 @@ from typing import Any
 
 from otp.pi.journal import Row
 from otp.pi.model import State
+from tests.pi.chaos.journal import is_open
 
 SLACK = 5.0
 """Seconds between the last look at the deadline and the SMS on the network, on a machine that has a lot to do."""
@@ -140,11 +141,11 @@ def _number(verdict: Verdict, message: Published, times: int, *, flagged: bool, 
 
 def _said(times: int, rows: list[Row], *, flagged: bool) -> str:
     """Return what is wrong with what the journal says about a message."""
-    ended = [row.state for row in rows if row.state is not _REPEATED]
-    if any(state not in TAKEN | _NOT_TAKEN | {State.UNKNOWN} for state in ended):
+    if any(is_open(row) for row in rows):
         return "misreported as open"
-    if not times and any(state in TAKEN for state in ended):
+    ended = {row.state for row in rows} - {_REPEATED}
+    if not times and ended & TAKEN:
         return "misreported as taken"
-    if times and not flagged and not any(state in TAKEN for state in ended):
+    if times and not flagged and ended <= _NOT_TAKEN:
         return "misreported as not taken"
     return ""

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 ROADS = ("amqp", "mqtt")
 PARTS = ("pi", "modems", "rabbit", "mosquitto")
 
+METERS = {"pi": ("stored", "stored", "sent"), "modems": ("sent",), "mosquitto": ("confirmed-mqtt",)}
+"""What messages do at a part."""
+
 LONG = 3600
 HURRIED = 590
 """Seconds that messages are good for; with the shorter time those with a code in them go before the others."""
@@ -16,7 +19,7 @@ _TWICE = 0.1
 _BOTH_ROADS = 0.03
 """Parts of the messages: good for moments only; published again though confirmed; published on the other road too."""
 
-_SECOND_KILL = 0.3
+_SECOND_KILL = {"pi": 0.6, "modems": 0.3, "mosquitto": 0.3}
 _ROUND = 7.0
 """Seconds in which a round's blows fall: about what RabbitMQ takes to be back."""
 
@@ -50,11 +53,13 @@ class Blow:
     Attributes:
         part: Who is killed.
         after: Seconds from the start of the round, or from the blow before, at most.
-        messages: It falls earlier, as soon as so many messages have passed the part in that time.
+        meter: Where messages are counted: ``confirmed-amqp``, ``confirmed-mqtt``, ``stored`` or ``sent``.
+        messages: It falls earlier, as soon as so many have been counted in that time.
         down: Seconds until it is started again.
     """
 
     part: str
+    meter: str
     after: float
     messages: int
     down: float
@@ -131,12 +136,16 @@ def _round(chance: random.Random, texts: Sequence[Text]) -> Round:
 def _blows(chance: random.Random, part: str) -> list[Blow]:
     """Return one blow, or two; RabbitMQ takes so long to start that there is only one, and that early."""
     if part == "rabbit":
-        return [Blow(part, chance.uniform(0.5, 3.0), chance.randint(1, 12), 0.0)]
-    count = 2 if chance.random() < _SECOND_KILL else 1
-    return [
-        Blow(part, chance.uniform(0.5, _ROUND / count), chance.choice((chance.randint(1, 12), 10**6)), _down(chance))
-        for _ in range(count)
-    ]
+        return [Blow(part, "confirmed-amqp", chance.uniform(0.5, 3.0), chance.randint(1, 12), 0.0)]
+    count = 2 if chance.random() < _SECOND_KILL[part] else 1
+    return [_blow(chance, part, _ROUND / count) for _ in range(count)]
+
+
+def _blow(chance: random.Random, part: str, latest: float) -> Blow:
+    """Return a blow that falls in the middle of what the part does, or at any other moment."""
+    meter = chance.choice(METERS[part])
+    messages = chance.choice((chance.randint(1, 8), chance.randint(1, 8), 10**6))
+    return Blow(part, meter, chance.uniform(0.5, latest), messages, _down(chance))
 
 
 def _down(chance: random.Random) -> float:

@@ -26,6 +26,9 @@ async def test_chaos_loses_nothing_and_doubles_nothing_unflagged(
     """Every message that has not expired arrives once; only one that is flagged possible_duplicate may arrive twice.
 
     Nothing arrives that nobody has published, nothing after its time, and the journal says of each what happened.
+
+    A message whose one retry was cut short as well is not tried a third time: it may never arrive, and its row says
+    ``unknown``. That takes two kills within the tenth of a second that each try takes, so there are hardly any.
     """
     with capsys.disabled():
         print(f"\nchaos: CHAOS_SEED={SEED}", flush=True)  # noqa: T201 - it is wanted when the machine hangs, too
@@ -35,3 +38,6 @@ async def test_chaos_loses_nothing_and_doubles_nothing_unflagged(
     assert report.verdict.faults == []
     assert all(report.kills[part] >= KILLS for part in PARTS), report.kills
     assert report.verdict.published == MESSAGES + 1
+    # Two modems: a kill catches two messages on their way at most, and only a few of them again on their second.
+    assert report.verdict.flagged <= 2 * (report.kills["pi"] + report.kills["modems"])
+    assert report.verdict.in_doubt <= max(2, MESSAGES // 100)

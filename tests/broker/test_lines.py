@@ -66,4 +66,6 @@ def test_reader_ends_quietly_when_nobody_wants_the_rest() -> None:
     """A loop that is closed meanwhile is the end, not a traceback of the thread."""
     loop = asyncio.new_event_loop()
     loop.close()
-    lines._read(io.BytesIO(b"one\n"), loop, asyncio.Queue(), threading.Semaphore(1))
+    queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+    lines._read(io.BytesIO(b"one\n"), loop, queue, threading.Semaphore(1))
+    assert queue.empty()

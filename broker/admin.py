@@ -32,6 +32,7 @@ from broker.logs import describe
 from broker.metrics import CONTENT_TYPE, Collector, Gauges, render
 from broker.request import Credentials, basic_credentials, client_address, topic_of
 from broker.responses import extra_headers, refusal_body
+from broker.topics import Topic
 
 OTHER: Final = "other"
 """Label of every topic that is not in `metrics_topics`: names of topics may be secrets."""
@@ -96,18 +97,8 @@ class Admin:
         """List topics with their connections, rates per second and totals, busiest first."""
         await self._authorize(request)
         now = self.core.clock()
-        rows = [
-            {
-                "topic": topic.name,
-                "connections": len(topic.members),
-                "received_per_second": round(topic.inbound.rate(now), 1),
-                "delivered_per_second": round(topic.outbound.rate(now), 1),
-                "received": topic.received,
-                "delivered": topic.delivered,
-            }
-            for topic in sorted(self.core.topics.by_name.values(), key=lambda each: -len(each.members))
-        ]
-        return _json({"topics": rows})
+        topics = sorted(self.core.topics.by_name.values(), key=lambda each: -len(each.members))
+        return _json({"topics": [_row(topic, now) for topic in topics]})
 
     async def publish(self, request: web.Request) -> web.Response:
         """Publish the body; answer when it is fanned out."""
@@ -122,8 +113,8 @@ class Admin:
             raise Refused(BAD_REQUEST, "the text is not UTF-8; send anything else as application/octet-stream")
         receivers = 0
         if payload or not core.settings.drop_empty_messages:
-            entry = (None, opcode, server_frame(opcode, payload))
-            receivers = core.topics.publish_to(topic, [as_text(entry) if core.settings.binary_as_text else entry])
+            frame = server_frame(opcode, payload)
+            receivers = core.topics.publish_to(topic, as_text(frame) if core.settings.binary_as_text else frame)
             await self._fanned_out()
         else:
             core.counters.dropped["empty"] += 1
@@ -211,6 +202,18 @@ def _is_binary(request: web.Request) -> bool:
     """Tell whether the body is declared as bytes; aiohttp's own `content_type` says so of every body without a type."""
     kind, _, _ = request.headers.get("Content-Type", "").partition(";")
     return kind.strip().lower() == "application/octet-stream"
+
+
+def _row(topic: Topic, now: float) -> dict[str, Any]:
+    inbound, outbound = topic.rates(now)
+    return {
+        "topic": topic.name,
+        "connections": len(topic.members),
+        "received_per_second": round(inbound, 1),
+        "delivered_per_second": round(outbound, 1),
+        "received": topic.received,
+        "delivered": topic.delivered,
+    }
 
 
 def _json(answer: dict[str, Any], status: int = 200) -> web.Response:

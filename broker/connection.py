@@ -11,6 +11,8 @@ goes to the judge. An idle connection holds this object and its transport, nothi
 import asyncio
 import math
 import random
+import socket
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Final, Literal
 
@@ -24,7 +26,7 @@ from broker.errors import (
     Closure,
     close_reason,
 )
-from broker.frames import PING, Entry, as_text, close_frame, scan, server_frame, span
+from broker.frames import PING, as_text, close_frame, scan, server_frame, span
 from broker.judge import Goodbye, Judge, Message, Reply
 from broker.kernel import read_rest, unacknowledged
 from broker.linger import Linger
@@ -65,6 +67,7 @@ class Connection(asyncio.Protocol):
         user: its account.
         address: what limits count its address as.
         origin: the web page's origin, None for other clients.
+        line: the socket below the transport, which owns it; None where bytes go through the transport, as with TLS.
     """
 
     __slots__ = (
@@ -75,7 +78,7 @@ class Connection(asyncio.Protocol):
         "heard_at",
         "held",
         "judge",
-        "live",
+        "line",
         "losing",
         "lost",
         "needed",
@@ -87,6 +90,7 @@ class Connection(asyncio.Protocol):
         "rates",
         "received",
         "resting",
+        "send",
         "state",
         "taken_at",
         "topic",
@@ -98,7 +102,15 @@ class Connection(asyncio.Protocol):
     topic: Topic
     """Set by the handshake once the topic took it."""
 
-    def __init__(self, core: Core, transport: asyncio.Transport, user: str, address: str, origin: str | None) -> None:
+    def __init__(
+        self,
+        core: Core,
+        transport: asyncio.Transport,
+        user: str,
+        address: str,
+        origin: str | None,
+        line: socket.socket | None = None,
+    ) -> None:
         self.core = core
         self.transport = transport
         self.user = user
@@ -106,8 +118,10 @@ class Connection(asyncio.Protocol):
         self.origin = origin
         self.number = core.next_serial()
         self.state = State.OPEN
-        self.live = False
-        """The topic may write directly: open, settled, not behind."""
+        self.line = line
+        self.send: Callable[[bytes], int] | None = None
+        """Takes a batch at once: there while it is open, settled and not behind, from its first batch on. The socket's
+        own `send` costs 0.5 us less than the transport's `write`; it needs a transport that holds nothing back."""
         self.lost = False
         """The transport is gone; nothing may be written."""
         self.paused = False
@@ -155,6 +169,9 @@ class Connection(asyncio.Protocol):
             early: what the client sent in the same segment as its request.
         """
         core, settings = self.core, self.core.settings
+        if self.line is not None:
+            # Told at the first byte that the kernel does not take: whatever is not behind has an empty transport.
+            self.transport.set_write_buffer_limits(0)
         core.census.admit(self.address, self.user)
         core.counters.opened += 1
         core.log.info("open", id=self.number, user=self.user, address=self.address, topic=short_topic(self.topic.name))
@@ -173,11 +190,13 @@ class Connection(asyncio.Protocol):
     def _settle(self) -> None:
         """Send what was published since the 101, and from now on directly."""
         held, self.held, self.queued = self.held, None, 0
-        if self.state is not State.OPEN or self.lost:
-            return
-        self.live = not self.paused
-        if held:
+        if held and self.state is State.OPEN and not self.lost:
             self.transport.writelines(held)
+
+    def _write(self, data: bytes) -> int:
+        """Stand in for the socket's `send` where bytes must go through the transport."""
+        self.transport.write(data)
+        return len(data)
 
     # -- bytes in
 
@@ -201,45 +220,54 @@ class Connection(asyncio.Protocol):
             self._work(data)
 
     def _work(self, data: bytes) -> None:
+        """Handle one turn's share of `data`: what is common here, from the first odd byte on in `_consume`."""
         try:
-            self._handle(data)
+            pos = 0
+            frames: list[bytes] = []
+            if self.judge is None:
+                pos = scan(data, 0, TURN, TURN_FRAMES, frames, self.core.unmask, self.core.settings.max_message_size)
+            if frames:
+                self._publish(frames)
+            if pos < len(data):
+                self._consume(data, pos, len(frames))
         except Exception as error:  # noqa: BLE001 - a fault of ours ends this connection and no other
             self.fault(error)
 
-    def _handle(self, data: bytes) -> None:
-        """Handle one turn's share of `data`; its answers leave in one write."""
-        replies: list[bytes] = []
-        self._consume(data, replies)
+    def _consume(self, data: bytes, pos: int, taken: int) -> None:
+        """Take frames of every kind from `pos` on until the turn's share is used up; keep the rest.
+
+        Args:
+            data: as the socket gave it.
+            pos: where a frame begins that `scan` left.
+            taken: frames of this turn before it.
+        """
+        max_size = self.core.settings.max_message_size
+        size, odd = len(data), 0
+        replies: list[bytes] = []  # they leave in one write
+        while pos < size and self.state is not State.GONE:
+            if pos >= TURN or taken >= TURN_FRAMES or odd >= TURN_ODD_FRAMES:
+                self._rest(data, pos)
+                break
+            length = span(data, pos, max_size if self.judge is None else max_size - self.judge.size)
+            if length == 0 or length > size - pos:
+                self._await_frame(data, pos, length)
+                break
+            stop = pos + length if length > 0 else size
+            self._judge(data[pos:stop], replies)
+            odd += 1
+            pos = stop
+            if self.judge is None and not self.gone:
+                frames: list[bytes] = []
+                pos = scan(data, pos, TURN, TURN_FRAMES - taken, frames, self.core.unmask, max_size)
+                if frames:
+                    taken += len(frames)
+                    self._publish(frames)
         self._answer(replies)
 
     def _answer(self, replies: list[bytes]) -> None:
         if replies and self.state is State.OPEN:
             self.core.topics.answer(self._send, b"".join(replies))
         replies.clear()
-
-    def _consume(self, data: bytes, replies: list[bytes]) -> None:
-        """Take frames from `data` until the turn's share is used up; keep the rest."""
-        max_size = self.core.settings.max_message_size
-        size, pos, odd, taken = len(data), 0, 0, 0
-        while pos < size and self.state is not State.GONE:
-            if self.judge is None:
-                entries: list[Entry] = []
-                pos = scan(data, pos, TURN, TURN_FRAMES - taken, self, entries, self.core.unmask, max_size)
-                if entries:
-                    taken += len(entries)
-                    self._publish(entries)
-                    continue
-            if pos >= TURN or taken >= TURN_FRAMES or odd >= TURN_ODD_FRAMES:
-                self._rest(data, pos)
-                return
-            length = span(data, pos, max_size if self.judge is None else max_size - self.judge.size)
-            if length == 0 or length > size - pos:
-                self._await_frame(data, pos, length)
-                return
-            stop = pos + length if length > 0 else size
-            self._judge(data[pos:stop], replies)
-            odd += 1
-            pos = stop
 
     def _await_frame(self, data: bytes, pos: int, length: int) -> None:
         """Keep an incomplete frame; look again when its declared length is there (0: when its header is)."""
@@ -280,18 +308,19 @@ class Connection(asyncio.Protocol):
         data, self.pending = bytes(self.pending or b""), None
         return data
 
-    def _publish(self, entries: list[Entry]) -> None:
-        allowed = len(entries)
+    def _publish(self, frames: list[bytes]) -> None:
+        count = allowed = len(frames)
         if self.rates is not None:
-            allowed = self.rates.allow(entries, self.core.clock())
+            allowed = self.rates.allow(frames, self.core.clock())
+            if allowed < count:
+                frames = frames[:allowed]
         if self.core.settings.binary_as_text:
-            entries = [as_text(entry) for entry in entries]
-        kept = entries if allowed == len(entries) else entries[:allowed]
-        if kept:
-            self.received += len(kept)
-            self.core.topics.publish(self.topic, self, kept)
-        if allowed < len(entries):
-            self.core.counters.dropped[CLIENT_RATE_LIMITED.token] += len(entries) - allowed
+            frames = [as_text(frame) for frame in frames]
+        if allowed:
+            self.received += allowed
+            self.core.topics.publish(self.topic, self, frames[0] if allowed == 1 else b"".join(frames), allowed)
+        if allowed < count:
+            self.core.counters.dropped[CLIENT_RATE_LIMITED.token] += count - allowed
             self.close(CLIENT_RATE_LIMITED, "message_rate or byte_rate is exceeded")
 
     def _judge(self, frame: bytes, replies: list[bytes]) -> None:
@@ -303,7 +332,7 @@ class Connection(asyncio.Protocol):
         match verdict:
             case Message(opcode, payload):
                 if payload or not settings.drop_empty_messages:
-                    self._publish([(self, opcode, server_frame(opcode, payload))])
+                    self._publish([server_frame(opcode, payload)])
                 else:
                     self.core.counters.dropped["empty"] += 1
             case Reply(answer):
@@ -327,7 +356,7 @@ class Connection(asyncio.Protocol):
         of publish-and-reset messages are lost without this, 0 of 6,000 with it. Over TLS the rest stays unreadable.
         """
         self.lost = True
-        self.live = False
+        self.send = self.line = None
         self.core.census.open -= 1
         self.core.on_change()
         if self.state is State.GONE:
@@ -342,9 +371,13 @@ class Connection(asyncio.Protocol):
     # -- bytes out
 
     def hold(self, data: bytes, messages: int) -> int:
-        """Take a batch while not live: settling, behind, or on the way out."""
+        """Take a batch while there is no `send`: the first one, settling, behind, or on the way out."""
         if self.state is not State.OPEN or self.lost:
             return 0
+        if self.held is None and not self.paused:
+            self.send = self._write if self.line is None else self.line.send
+            self.transport.write(data)
+            return messages
         waiting = self.queued if self.held is not None else self.transport.get_write_buffer_size()
         if waiting + len(data) > self.core.settings.max_queued_bytes:
             return self._overflow(messages, waiting)
@@ -354,6 +387,10 @@ class Connection(asyncio.Protocol):
         else:
             self.transport.write(data)
         return messages
+
+    def spill(self, rest: bytes) -> None:
+        """Keep what the kernel did not take of a batch; the transport then says that the client is behind."""
+        self.transport.write(rest)
 
     def _overflow(self, messages: int, waiting: int) -> Literal[0]:
         core = self.core
@@ -373,7 +410,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Notice that the client reads more slowly than its topic sends: from here on sizes are looked at."""
         self.paused = True
-        self.live = False
+        self.send = None
         self.queued = 0
         self.unsent = self.queued_bytes() + unacknowledged(self.transport)
         self.taken_at = self.core.clock()
@@ -385,7 +422,6 @@ class Connection(asyncio.Protocol):
         """Notice that the client has caught up."""
         self.paused = self.losing = False
         self._catch_up()
-        self.live = self.state is State.OPEN and self.held is None and not self.lost
 
     def _catch_up(self) -> None:
         if self in self.core.behind:
@@ -467,7 +503,7 @@ class Connection(asyncio.Protocol):
         if self.gone:  # even this was too much for a slow one
             return
         self.state = State.LEAVING
-        self.live = False
+        self.send = None
         self.core.deadlines.set(self, self.core.clock() + self.core.settings.close_timeout)
 
     def _settle_now(self) -> None:
@@ -500,7 +536,7 @@ class Connection(asyncio.Protocol):
         core = self.core
         if self.state is not State.GONE:
             self.state = State.GONE
-            self.live = False
+            self.send = self.line = None
             self._catch_up()
             core.deadlines.set(self, math.inf)
             core.topics.leave(self.topic, self)

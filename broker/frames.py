@@ -9,8 +9,9 @@ A client's frame becomes the server's frame once, here; every subscriber then sh
 byte. At the first byte that is anything else it stops, and the caller lets `broker.judge` decide.
 """
 
+import struct
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final
 
 TEXT: Final = 0x81
 """First byte of a final text frame."""
@@ -19,9 +20,6 @@ BINARY: Final = 0x82
 CLOSE: Final = 0x88
 PING: Final = 0x89
 PONG: Final = 0x8A
-
-Entry: TypeAlias = tuple[object, int, bytes]
-"""One message on its way: who sent it (None: nobody connected), `TEXT` or `BINARY`, the whole server frame."""
 
 KNOWN_OPCODES: Final = frozenset({0x0, 0x1, 0x2, 0x8, 0x9, 0xA})
 HOPELESS: Final = -1
@@ -85,32 +83,34 @@ def span(data: bytes, start: int, max_payload: int) -> int:
     return HOPELESS if size > max_payload else header + size
 
 
-# The header of every frame of up to 4 KiB, made once: 0.57 us a frame instead of 0.74 (128 bytes), for 0.4 MB.
-_HEADERS: Final = {opcode: [_header(opcode, size) for size in range(4096)] for opcode in (TEXT, BINARY)}
+# The header of every frame of up to 4 KiB, made once: 0.15 us less a frame, for 0.4 MB.
+_TEXT_HEADERS: Final = [_header(TEXT, size) for size in range(4096)]
+_BINARY_HEADERS: Final = [_header(BINARY, size) for size in range(4096)]
+
+_begin: Final = struct.Struct("!BBH4s").unpack_from
+"""First byte, length, and what a frame of 126 bytes and more has next: two bytes of length, the mask."""
 
 
-def scan(
+def scan(  # noqa: PLR0912 - the hot loop: a call for a branch would cost more than the branch does
     data: bytes,
     pos: int,
     stop: int,
     most: int,
-    origin: object,
-    out: list[Entry],
+    out: list[bytes],
     unmask: Callable[[bytes, bytes], bytes],
     max_payload: int,
 ) -> int:
     """Turn the common, complete frames of `data` into server frames.
 
-    This loop is the hot path of the broker. Two thirds of its time are the two slices, `unmask`, the concatenation and
-    the append, which no rewriting spares.
+    This loop is the hot path of the broker: 0.46 us for a frame of 128 bytes, most of it in `unpack_from`, the slice,
+    `unmask`, the concatenation and the append, which no rewriting spares.
 
     Args:
         data: what the socket gave.
         pos: where the first frame begins.
         stop: no new frame is begun at or behind this index, so that one client cannot fill a turn of the loop.
         most: frames to take, for the same reason.
-        origin: goes into each entry.
-        out: the entries are appended here.
+        out: the server frames are appended here.
         unmask: XOR of a payload with the four bytes of its mask.
         max_payload: bytes; a longer frame is not taken.
 
@@ -118,46 +118,49 @@ def scan(
         The index of the first byte that was not taken.
     """
     end = len(data)
-    headers_of, append = _HEADERS.get, out.append
     stop = min(stop, end - 6)  # the shortest frame that carries a byte has 7
+    begin, append = _begin, out.append
     for _ in range(most):
         if pos >= stop:
             break
-        opcode = data[pos]
-        headers = headers_of(opcode)
-        if headers is None:
+        try:
+            opcode, size, extended, mask = begin(data, pos)
+        except struct.error:  # a frame of 7 bytes stands last
+            opcode, size, extended, mask = begin(data[pos:] + b"\0")
+        if opcode == TEXT:
+            headers = _TEXT_HEADERS
+        elif opcode == BINARY:
+            headers = _BINARY_HEADERS
+        else:
             break
-        size = data[pos + 1]  # 128 and more: masked
-        if size == 254:
-            size = data[pos + 2] << 8 | data[pos + 3]
-            if size < 126:
+        if size == 254:  # 128: masked; 126: two bytes of length
+            if extended < 126:
                 break
-            body = pos + 8
+            size, body = extended, pos + 8
         elif 128 < size < 254:
-            size -= 128
-            body = pos + 6
+            size, body = size - 128, pos + 6
+            mask = data[pos + 2 : body]
         elif size == 255 and end - pos > 13:
-            size = int.from_bytes(data[pos + 2 : pos + 10], "big")
+            size, body = int.from_bytes(data[pos + 2 : pos + 10], "big"), pos + 14
             if size < 65536:
                 break
-            body = pos + 14
+            mask = data[pos + 10 : body]
         else:
             break
         after = body + size
         if after > end or size > max_payload:
             break
-        payload = unmask(data[body:after], data[body - 4 : body])
+        payload = unmask(data[body:after], mask)
         if opcode == TEXT and not payload.isascii() and not is_utf8(payload):
             break
-        append((origin, opcode, (headers[size] if size < 4096 else _header(opcode, size)) + payload))
+        append((headers[size] if size < 4096 else _header(opcode, size)) + payload)
         pos = after
     return pos
 
 
-def as_text(entry: Entry) -> Entry:
+def as_text(frame: bytes) -> bytes:
     """Turn a binary message into text when it is UTF-8, for receivers that know text only."""
-    origin, opcode, frame = entry
-    if opcode != BINARY:
-        return entry
+    if frame[0] != BINARY:
+        return frame
     payload = frame[{126: 4, 127: 10}.get(frame[1], 2) :]
-    return (origin, TEXT, bytes((TEXT,)) + frame[1:]) if is_utf8(payload) else entry
+    return bytes((TEXT,)) + frame[1:] if is_utf8(payload) else frame

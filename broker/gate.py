@@ -4,6 +4,7 @@ The loops make the protocol's connection only once TLS stands. Uncounted, silent
 past `max_connections` and `max_unauthenticated`: 400 of them did, of 200, without a log line.
 """
 
+import socket
 import ssl
 
 from broker.core import Core
@@ -39,9 +40,10 @@ class Gate:
         self.core.on_change()
         return True
 
-    def make_protocol(self) -> Handshake:
-        """Make the protocol of a socket that `enter` has counted."""
-        return Handshake(self.core, counted=True)
+    def make_protocol(self, line: socket.socket, address: str) -> Handshake:
+        """Make the protocol of a socket that `enter` has counted; nothing is sent past its TLS."""
+        del line
+        return Handshake(self.core, address, counted=True)
 
     def fail(self, address: str, error: Exception) -> None:
         """Count a handshake out that did not succeed."""

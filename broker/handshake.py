@@ -8,6 +8,7 @@ collect the head -> judge it -> remembered? -> 101, `Connection` takes the trans
 
 import asyncio
 import math
+import socket
 import sys
 from typing import Final, cast
 
@@ -62,13 +63,17 @@ class Handshake(asyncio.Protocol):
 
     Args:
         core: what all connections share.
+        address: of the client, `unix` for one on a Unix socket.
+        line: the accepted socket; None where bytes must go through the transport.
         counted: whether the gate has counted it, before its TLS handshake.
     """
 
-    __slots__ = ("address", "core", "counted", "due", "head", "rest", "task", "topic", "transport", "verdict")
+    __slots__ = ("address", "core", "counted", "due", "head", "line", "rest", "task", "topic", "transport", "verdict")
 
-    def __init__(self, core: Core, *, counted: bool = False) -> None:
+    def __init__(self, core: Core, address: str, line: socket.socket | None = None, *, counted: bool = False) -> None:
         self.core = core
+        self.address = address
+        self.line = line
         self.counted = counted
         self.head = bytearray()
         """The request so far."""
@@ -78,7 +83,6 @@ class Handshake(asyncio.Protocol):
         """The verification that is under way."""
         self.verdict: Refused | None = None
         """Why the connection was one too many when it came; said once its request is there."""
-        self.address = ""
         self.topic = ""
         self.due = math.inf
 
@@ -92,7 +96,6 @@ class Handshake(asyncio.Protocol):
             core.census.arrive()
         core.transients.add(self)
         core.deadlines.set(self, core.clock() + core.settings.handshake_timeout)
-        self.address = _peer_address(transport)
         try:
             core.census.check_arrival()
         except Refused as refused:
@@ -223,7 +226,7 @@ class Handshake(asyncio.Protocol):
         address, user = sys.intern(address_key(self.address)), sys.intern(user)
         core.census.check_address(address)
         core.census.check_user(user)
-        connection = Connection(core, self.transport, user, address, origin)
+        connection = Connection(core, self.transport, user, address, origin, self.line)
         connection.topic = core.topics.join(self.topic, connection)
         self._step_aside()
         self.task = None
@@ -259,15 +262,6 @@ class Handshake(asyncio.Protocol):
             self.core.transients.discard(self)
             self.core.census.unauthenticated -= 1
             self.core.deadlines.forget(self)
-
-
-def _peer_address(transport: asyncio.Transport) -> str:
-    peer = transport.get_extra_info("peername")
-    if isinstance(peer, tuple) and peer:
-        return str(peer[0])
-    # A TCP client that was reset before it was accepted has no name any more: it must not pass for a trusted proxy.
-    over_tcp = transport.get_extra_info("sockname")
-    return "unknown" if isinstance(over_tcp, tuple) else "unix"
 
 
 def _parse(protocol: ServerProtocol, head: bytes) -> Request:

@@ -28,10 +28,10 @@ class TokenBucket:
             self.tokens = min(self.burst, self.tokens + (now - self.stamp) * self.rate)
             self.stamp = now
 
-    def take(self, amount: float, now: float) -> float:
+    def take(self, amount: int, now: float) -> int:
         """Take up to `amount` units and return how many there were, whole units only."""
         self._fill(now)
-        taken = min(amount, float(int(self.tokens)))
+        taken = amount if amount <= self.tokens else max(0, int(self.tokens))
         self.tokens -= taken
         return taken
 

@@ -7,8 +7,9 @@ import socket
 import ssl
 import stat
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from broker.logs import Log
 
@@ -139,6 +140,10 @@ def _remove_stale(path: str) -> None:
     raise ListenError(f"cannot listen on socket_path {path}: another process listens there")
 
 
+Factory: TypeAlias = Callable[[socket.socket, str], asyncio.Protocol]
+"""Makes the protocol of an accepted socket, given the socket and its peer's address (`unix` without one)."""
+
+
 class Counter(Protocol):
     """Who is told of a socket before its TLS handshake."""
 
@@ -148,20 +153,20 @@ class Counter(Protocol):
     def fail(self, address: str, error: Exception) -> None:
         """Be told that the handshake failed."""
 
-    def make_protocol(self) -> asyncio.Protocol:
+    def make_protocol(self, line: socket.socket, address: str) -> asyncio.Protocol:
         """Make the protocol of a socket that was let in, and counted."""
 
 
 class Acceptor:
     """Accept without the loop's server.
 
-    On asyncio, whose server, when closed, cuts off those it has just accepted; and for TLS on either loop, whose server
-    tells nobody of a socket until its TLS handshake is over.
+    A loop's server keeps the sockets to itself, and `Connection` sends on them directly. Besides, asyncio's cuts off,
+    when closed, those it has just accepted; and neither tells anybody of a socket until its TLS handshake is over.
 
     Args:
         loop: the running loop.
         listening: the socket; closed with this object.
-        factory: makes the protocol of an accepted socket.
+        factory: makes protocols.
         tls: the TLS arguments of `loop.connect_accepted_socket`; empty for none.
         gate: asked before a TLS handshake; None without TLS.
     """
@@ -170,7 +175,7 @@ class Acceptor:
         self,
         loop: asyncio.AbstractEventLoop,
         listening: socket.socket,
-        factory: Callable[[], asyncio.Protocol],
+        factory: Factory,
         tls: dict[str, Any],
         gate: Counter | None,
     ) -> None:
@@ -211,7 +216,8 @@ class Acceptor:
 
     async def _open(self, accepted: socket.socket, address: str) -> None:
         try:
-            await self.loop.connect_accepted_socket(self.factory, accepted, **self.tls)
+            make = partial(self.factory, accepted, address)
+            await self.loop.connect_accepted_socket(make, accepted, **self.tls)
         except (OSError, TimeoutError) as error:
             accepted.close()
             if self.gate is not None:
@@ -234,7 +240,7 @@ class Listener:
 
     Args:
         sockets: bound and listening; closed by `close`.
-        factory: makes the protocol of an accepted socket.
+        factory: makes protocols.
         context: TLS for TCP sockets, which then come in by the gate.
         handshake_timeout: seconds for the TLS handshake.
         own_path: file of a Unix socket that goes with the listener; inherited ones stay.
@@ -244,7 +250,7 @@ class Listener:
     def __init__(
         self,
         sockets: Sequence[socket.socket],
-        factory: Callable[[], asyncio.Protocol],
+        factory: Factory,
         context: ssl.SSLContext | None,
         handshake_timeout: float,
         own_path: str = "",
@@ -257,36 +263,38 @@ class Listener:
         self.context = context
         self.timeout = handshake_timeout if context else None
         self.accepting = False
-        self._servers: list[asyncio.AbstractServer | Acceptor] = []
-        self._busy = asyncio.Lock()
+        self._acceptors: list[Acceptor] = []
 
-    async def resume(self) -> None:
-        """Begin or go on accepting."""
-        async with self._busy:
-            if self.accepting:
-                return
-            loop = asyncio.get_running_loop()
+    def resume(self) -> None:
+        """Begin or go on accepting, on the running loop.
+
+        Raises:
+            OSError: there is no descriptor left for it.
+        """
+        if self.accepting:
+            return
+        loop = asyncio.get_running_loop()
+        try:
             for each in self.sockets:
-                self._servers.append(await self._serve(loop, each))
-            self.accepting = True
+                self._acceptors.append(self._accept_on(loop, each))
+        except OSError:
+            self.pause()
+            raise
+        self.accepting = True
 
-    async def _serve(self, loop: asyncio.AbstractEventLoop, each: socket.socket) -> asyncio.AbstractServer | Acceptor:
+    def _accept_on(self, loop: asyncio.AbstractEventLoop, each: socket.socket) -> Acceptor:
         twin = each.dup()
         if self.gate is not None and self.context is not None and each.family != socket.AF_UNIX:
             tls = {"ssl": self.context, "ssl_handshake_timeout": self.timeout}
             return Acceptor(loop, twin, self.gate.make_protocol, tls, self.gate)
-        if isinstance(loop, asyncio.SelectorEventLoop):
-            return Acceptor(loop, twin, self.factory, {}, None)
-        if each.family == socket.AF_UNIX:
-            return await loop.create_unix_server(self.factory, sock=twin, backlog=BACKLOG)
-        return await loop.create_server(self.factory, sock=twin, backlog=BACKLOG)
+        return Acceptor(loop, twin, self.factory, {}, None)
 
     def pause(self) -> None:
         """Stop accepting; the kernel keeps who comes."""
         self.accepting = False
-        servers, self._servers = self._servers, []
-        for server in servers:
-            server.close()
+        acceptors, self._acceptors = self._acceptors, []
+        for acceptor in acceptors:
+            acceptor.close()
 
     def close(self) -> None:
         """Stop listening, and remove the file of our own Unix socket."""

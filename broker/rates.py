@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from broker.frames import Entry
 from broker.limits import TokenBucket
 
 BURST_SECONDS: Final = 2.0
@@ -18,11 +17,11 @@ class Rates:
         self.messages = TokenBucket(message_rate, message_rate * BURST_SECONDS, now) if message_rate else None
         self.volume = TokenBucket(byte_rate, byte_rate * BURST_SECONDS, now) if byte_rate else None
 
-    def allow(self, entries: list[Entry], now: float) -> int:
+    def allow(self, frames: list[bytes], now: float) -> int:
         """Return how many of the messages, from the first on, are within the rates."""
-        allowed = len(entries) if self.messages is None else int(self.messages.take(len(entries), now))
+        allowed = len(frames) if self.messages is None else self.messages.take(len(frames), now)
         if self.volume is not None:
             for index in range(allowed):
-                if not self.volume.spend(len(entries[index][2]), now):
+                if not self.volume.spend(len(frames[index]), now):
                     return index
         return allowed

@@ -1,7 +1,6 @@
 """The broker as one object: compose, listen, tick, reload, drain."""
 
 import asyncio
-import contextlib
 import os
 import resource
 import socket
@@ -85,7 +84,6 @@ class WSMessageBroker:
         self._next_alive = 0.0
         self._lag_since = 0.0
         self._next_paused = 0.0
-        self._resuming: asyncio.Task[None] | None = None
         self._stopped = False
 
     # -- starting
@@ -112,7 +110,7 @@ class WSMessageBroker:
         own_path = "" if self.inherited else settings.socket_path
         self.listener = Listener(
             sockets,
-            lambda: Handshake(self.core),
+            lambda line, address: Handshake(self.core, address, line),
             self._context,
             settings.handshake_timeout,
             own_path,
@@ -123,7 +121,7 @@ class WSMessageBroker:
         self.accounts.start(self.core.clock(), allow_plaintext=settings.allow_plaintext)
         try:
             await self._start_admin()
-            await self.listener.resume()
+            self.listener.resume()
         except BaseException:
             self.listener.close()
             await self._stop_admin()
@@ -268,17 +266,13 @@ class WSMessageBroker:
             )
 
     def _resume_accepting(self) -> None:
-        if self._resuming is None and not (self.core.draining and self.inherited):
-            self._resuming = self.core.loop.create_task(self._go_on())
-
-    async def _go_on(self) -> None:
+        if self.core.draining and self.inherited:
+            return
         try:
-            await self.listener.resume()
+            self.listener.resume()
             LOG.debug("accepting_resumed", open=self.core.census.open)
         except OSError as error:
             LOG.error("accepting_failed", error=error.strerror)
-        finally:
-            self._resuming = None
 
     # -- reloading
 
@@ -372,10 +366,6 @@ class WSMessageBroker:
         self._stopped = True
         if self._ticker is not None:
             self._ticker.cancel()
-        if self._resuming is not None:
-            self._resuming.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._resuming
         self.listener.close()
         await cut(self.core)
         await self._stop_admin()

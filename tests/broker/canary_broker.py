@@ -60,7 +60,7 @@ async def serve(password_file: str) -> None:
 
         core.unmask = unmask_or_fail
         core.topics.publish_to = failing(  # type: ignore[method-assign] # made to fail on purpose
-            core.topics.publish_to, lambda _topic, entries: entries[0][2].decode("utf-8", "replace")
+            core.topics.publish_to, lambda _topic, frame: frame.decode("utf-8", "replace")
         )
         sys.stdout.write(f"{broker.port} {broker.admin_port}\n")
         sys.stdout.flush()

@@ -1,12 +1,12 @@
 """What one connection may send, with the clock in the test's hand."""
 
-from broker.frames import TEXT, Entry, server_frame
+from broker.frames import TEXT, server_frame
 from broker.rates import Rates
 
 
-def messages(count: int, size: int = 8) -> list[Entry]:
+def messages(count: int, size: int = 8) -> list[bytes]:
     """Messages whose frames are so many bytes long."""
-    return [(None, TEXT, server_frame(TEXT, b"x" * (size - 2)))] * count
+    return [server_frame(TEXT, b"x" * (size - 2))] * count
 
 
 def test_message_rate_counts_messages_whatever_their_size() -> None:

@@ -316,7 +316,7 @@ async def test_accepting_that_cannot_go_on_says_so_and_tries_again(
     guests = [await dial(broker) for _ in range(3)]
     broker.listener.pause()
 
-    async def fail() -> None:
+    def fail() -> None:
         raise OSError(24, "Too many open files")
 
     with monkeypatch.context() as patch:

@@ -3,11 +3,13 @@
 The fan-out itself is held against a model in `tests/wire/test_fanout_model.py`.
 """
 
+from collections.abc import Callable
+
 import pytest
 
 from broker.errors import FULL, Refused
-from broker.frames import TEXT, Entry, server_frame
-from broker.topics import RATE_SPAN, READERS_PATIENCE, Meter, Topic, Topics
+from broker.frames import TEXT, server_frame
+from broker.topics import RATE_SPAN, READERS_PATIENCE, Topic, Topics
 from tests.broker.doubles import Clock, Loop
 
 
@@ -15,13 +17,16 @@ class Member:
     """A subscriber that keeps what it gets."""
 
     def __init__(self) -> None:
-        self.live = True
-        self.transport = self
+        self.send: Callable[[bytes], int] | None = self.take
         self.got = b""
         self.fault_of: Exception | None = None
 
-    def write(self, data: bytes, /) -> None:
+    def take(self, data: bytes) -> int:
         self.got += data
+        return len(data)
+
+    def spill(self, rest: bytes) -> None:
+        self.got += rest
 
     def hold(self, data: bytes, messages: int) -> int:
         return 0
@@ -50,8 +55,8 @@ class Stage:
         return self.topics.join(name, member), member
 
 
-def message(text: str, origin: object = None) -> Entry:
-    return (origin, TEXT, server_frame(TEXT, text.encode()))
+def message(text: str) -> bytes:
+    return server_frame(TEXT, text.encode())
 
 
 # -- beginnings and ends
@@ -74,8 +79,8 @@ def test_topic_whose_last_member_leaves_with_a_batch_ends_after_it() -> None:
     """Who joins in the same turn gets the batch of who left."""
     stage = Stage()
     topic, first = stage.join("t")
-    stage.topics.publish(topic, first, [message("a", first)])
-    stage.topics.publish(topic, first, [message("b", first)])
+    stage.topics.publish(topic, first, message("a"), 1)
+    stage.topics.publish(topic, first, message("b"), 1)
     stage.topics.leave(topic, first)
     _, second = stage.join("t")
     stage.loop.run()
@@ -117,7 +122,7 @@ def test_publish_to_a_topic_reaches_all_of_its_members() -> None:
     stage = Stage()
     _, first = stage.join("t")
     _, second = stage.join("t")
-    assert stage.topics.publish_to("t", [message("x")]) == 2
+    assert stage.topics.publish_to("t", message("x")) == 2
     stage.loop.run()
     assert first.got == second.got == server_frame(TEXT, b"x")
 
@@ -125,7 +130,7 @@ def test_publish_to_a_topic_reaches_all_of_its_members() -> None:
 def test_publish_to_a_topic_that_nobody_is_on_counts_as_received() -> None:
     """It is not lost in silence."""
     stage = Stage()
-    assert stage.topics.publish_to("t", [message("x")]) == 0
+    assert stage.topics.publish_to("t", message("x")) == 0
     assert (stage.topics.received, stage.topics.delivered) == (1, 0)
 
 
@@ -137,7 +142,7 @@ def test_answer_waits_for_the_flush_that_is_due() -> None:
     assert sent == [b"nothing to wait for"]
     topic, member = stage.join("t")
     for text in ("a", "b", "c"):
-        stage.topics.publish(topic, None, [message(text)])
+        stage.topics.publish(topic, None, message(text), 1)
     stage.topics.answer(lambda data: sent.append(data + member.got[-1:]), b"behind ")
     stage.loop.run()
     assert sent[-1] == b"behind c"
@@ -148,11 +153,12 @@ def test_observe_is_told_the_seconds_of_each_flush() -> None:
     stage = Stage()
     topic, member = stage.join("t")
 
-    def slow(data: bytes, /) -> None:
+    def slow(data: bytes) -> int:
         stage.clock.turn(0.25)
+        return len(data)
 
-    member.write = slow  # type: ignore[method-assign] # a transport that takes its time
-    stage.topics.publish(topic, None, [message("a")])
+    member.send = slow
+    stage.topics.publish(topic, None, message("a"), 1)
     stage.loop.run()
     assert sum(stage.observed) == 0.25
 
@@ -160,24 +166,65 @@ def test_observe_is_told_the_seconds_of_each_flush() -> None:
 # -- rates
 
 
-def test_meter_tells_the_rate_of_the_last_full_span() -> None:
-    """Events per second, whatever comes meanwhile."""
-    meter = Meter(0.0)
-    meter.add(10, 0.5)
-    assert meter.rate(0.9) == 0.0
-    assert meter.rate(RATE_SPAN) == 10.0
-    meter.add(5, RATE_SPAN + 0.5)
-    assert meter.rate(RATE_SPAN + 0.9) == 10.0
-    meter.add(1, 2 * RATE_SPAN)
-    assert meter.rate(2 * RATE_SPAN) == 5.0
+def test_rates_tell_the_last_full_span() -> None:
+    """Messages per second, in and out, whatever comes meanwhile."""
+    stage = Stage()
+    topic, sender = stage.join("t")
+    stage.join("t")
+    stage.join("t")
+    begin = stage.clock()
+    for now, count in ((0.5, 10), (RATE_SPAN + 0.5, 5), (2 * RATE_SPAN + 0.5, 1)):
+        stage.clock.now = begin + now
+        stage.topics.publish(topic, sender, message("x") * count, count)
+        stage.loop.run()
+        if now < RATE_SPAN:
+            assert topic.rates(begin + 0.9) == (0.0, 0.0)
+    assert topic.rates(stage.clock()) == (5.0, 10.0)
 
 
-def test_meter_after_a_long_silence_falls_to_nothing() -> None:
+def test_rates_after_a_long_silence_fall_to_nothing() -> None:
     """An old burst is spread over the silence behind it, and is gone with the next span."""
-    meter = Meter(0.0)
-    meter.add(100, 0.5)
-    assert meter.rate(50.0) == 2.0
-    assert meter.rate(100.0) == 0.0
+    stage = Stage()
+    topic, _ = stage.join("t")
+    begin = stage.clock()
+    stage.topics.publish(topic, None, message("x") * 100, 100)
+    stage.loop.run()
+    assert topic.rates(begin + 50.0) == (2.0, 2.0)
+    assert topic.rates(begin + 100.0) == (0.0, 0.0)
+
+
+# -- one that comes alone
+
+
+def test_message_that_comes_alone_goes_out_at_once() -> None:
+    """After a pause; the next one of the same turn waits for the flush."""
+    stage = Stage()
+    topic, member = stage.join("t")
+    stage.topics.publish(topic, None, message("a"), 1)
+    assert member.got == message("a")
+    stage.topics.publish(topic, None, message("b"), 1)
+    assert member.got == message("a")
+    stage.loop.run()
+    assert member.got == message("a") + message("b")
+
+
+def test_messages_of_one_turn_are_collected_however_long_the_first_takes() -> None:
+    """After one to many subscribers the next of the turn is read late: it is still not alone."""
+    stage = Stage()
+    topic, member = stage.join("t")
+    got: list[bytes] = []
+
+    def slow(data: bytes) -> int:
+        stage.clock.turn(0.0005)
+        got.append(data)
+        return len(data)
+
+    member.send = slow
+    for text in "abcd":
+        stage.topics.publish(topic, None, message(text), 1)
+        stage.clock.turn(0.00003)
+    stage.loop.run()
+    assert got == [message("a"), message("b") + message("c") + message("d")]
 
 
 # -- senders that wait

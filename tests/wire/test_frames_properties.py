@@ -7,21 +7,20 @@ from websockets.frames import Opcode
 from websockets.protocol import Protocol, Side, State
 
 from broker.errors import CLOSURES, MAX_CLOSE_REASON, Closure, close_reason
-from broker.frames import BINARY, HOPELESS, TEXT, Entry, as_text, close_frame, is_utf8, scan, server_frame, span
+from broker.frames import BINARY, HOPELESS, TEXT, as_text, close_frame, is_utf8, scan, server_frame, span
 from tests.strategies import MAX_PAYLOAD, any_frames, common_messages, masks, payloads, short_payloads, streams
 from tests.wire.raw import client_frame, xor
 
-ORIGIN = object()
 LIMIT = 2**20
 
 
 def take(
     data: bytes, *, stop: int | None = None, most: int | None = None, limit: int = LIMIT
-) -> tuple[list[Entry], int]:
+) -> tuple[list[bytes], int]:
     """Scan from the start; without bounds, all there is."""
-    out: list[Entry] = []
+    out: list[bytes] = []
     size = len(data)
-    end = scan(data, 0, size if stop is None else stop, size if most is None else most, ORIGIN, out, xor, limit)
+    end = scan(data, 0, size if stop is None else stop, size if most is None else most, out, xor, limit)
     return out, end
 
 
@@ -43,7 +42,7 @@ def test_scan_whole_frames(messages: list[tuple[int, bytes]], key: bytes) -> Non
     """Common frames in one piece become one server frame each, in order, and all bytes are taken."""
     data = b"".join(client_frame(first, payload, mask=key) for first, payload in messages)
     entries, end = take(data)
-    assert entries == [(ORIGIN, first, server_frame(first, payload)) for first, payload in messages]
+    assert entries == [server_frame(first, payload) for first, payload in messages]
     assert end == len(data)
 
 
@@ -55,7 +54,7 @@ def test_scan_with_trailing_data(messages: list[tuple[int, bytes]], key: bytes, 
     before = b"".join(whole)
     entries, end = take(before + last[:cut])
     assert end == len(before)
-    assert [frame for _, _, frame in entries] == [server_frame(*message) for message in messages[:-1]]
+    assert entries == [server_frame(*message) for message in messages[:-1]]
 
 
 @given(messages=st.lists(st.tuples(st.sampled_from((TEXT, BINARY)), short_payloads), min_size=1, max_size=4), key=masks)
@@ -69,7 +68,7 @@ def test_scan_byte_by_byte(messages: list[tuple[int, bytes]], key: bytes) -> Non
         entries, end = take(buffer)
         assert end in {0, len(buffer)}
         buffer = buffer[end:]
-        found += [frame for _, _, frame in entries]
+        found += entries
     assert found == [server_frame(first, payload) for first, payload in common]
     assert buffer == b""
 
@@ -86,9 +85,7 @@ def test_scan_takes_only_what_is_legal(frames: list[bytes]) -> None:
     assert protocol.parser_exc is None
     events = [event for event in protocol.events_received() if isinstance(event, LibraryFrame)]
     assert all(event.fin for event in events)
-    assert [(first, frame) for _, first, frame in entries] == [
-        (event.opcode | 0x80, server_frame(event.opcode | 0x80, bytes(event.data))) for event in events
-    ]
+    assert entries == [server_frame(event.opcode | 0x80, bytes(event.data)) for event in events]
     assert all(is_utf8(bytes(event.data)) for event in events if event.opcode is Opcode.TEXT)
 
 
@@ -145,11 +142,10 @@ def test_span_agrees_with_the_library(data: bytes) -> None:
 
 @given(payload=st.one_of(payloads, st.text(min_size=1, max_size=40000).map(str.encode)))
 def test_as_text_changes_the_first_byte_only(payload: bytes) -> None:
-    """A binary message becomes text exactly when it is UTF-8; its payload and its origin stay."""
-    origin, first, frame = as_text((ORIGIN, BINARY, server_frame(BINARY, payload)))
-    assert origin is ORIGIN
-    assert (first, frame) == (wanted := TEXT if is_utf8(payload) else BINARY, server_frame(wanted, payload))
-    assert as_text((ORIGIN, TEXT, frame)) == (ORIGIN, TEXT, frame)
+    """A binary message becomes text exactly when it is UTF-8; its payload stays."""
+    frame = as_text(server_frame(BINARY, payload))
+    assert frame == server_frame(TEXT if is_utf8(payload) else BINARY, payload)
+    assert as_text(server_frame(TEXT, payload)) == server_frame(TEXT, payload)
 
 
 @given(payload=st.binary(max_size=40))

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from broker.frames import BINARY, CLOSE, PING, PONG, TEXT
@@ -202,6 +203,14 @@ class Wire:
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         await asyncio.get_running_loop().sock_connect(sock, (host, port))
+        return cls(sock)
+
+    @classmethod
+    async def connect_unix(cls, path: Path) -> "Wire":
+        """Connect to a Unix socket without saying anything."""
+        sock = socket.socket(socket.AF_UNIX)
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, str(path))
         return cls(sock)
 
     # -- out

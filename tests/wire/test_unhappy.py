@@ -1,7 +1,9 @@
 """Clients that are killed, drop, stop reading or come in thousands: two that behave lose nothing, and no order."""
 
 import asyncio
+import random
 import select
+import socket
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -9,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from broker import WSMessageBroker
-from broker.frames import TEXT, server_frame
+from broker.connection import Connection
+from broker.frames import PING, PONG, TEXT, server_frame
 from tests.conftest import MakeBroker, until
 from tests.wire.conftest import Dial
 from tests.wire.pair import END, Pair
-from tests.wire.raw import Wire, client_frame, closing, upgrade_request
+from tests.wire.raw import Frame, Wire, client_frame, closing, pong, text, upgrade_request
 
 DOOMED = Path(__file__).parent / "doomed.py"
 AT_ONCE = 20
@@ -164,6 +167,46 @@ async def test_a_thousand_connect_and_drop(make_broker: MakeBroker, dial: Dial) 
         assert not broker.core.transients
         assert set(broker.core.topics.by_name) == {"t"}
     assert pair.others == []
+
+
+@pytest.mark.parametrize("over", ["tcp", "unix"])
+async def test_reader_that_falls_behind_again_and_again_gets_everything_in_order(
+    over: str, make_broker: MakeBroker, dial: Dial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches that the kernel takes in part, pongs between them, and catching up: no byte is lost or out of place."""
+    rests: list[int] = []
+    spill = Connection.spill
+
+    def note(self: Connection, rest: bytes) -> None:
+        rests.append(len(rest))
+        spill(self, rest)
+
+    monkeypatch.setattr(Connection, "spill", note)
+    path = tmp_path / "broker.sock"
+    broker = await make_broker(socket_path=str(path))
+    for listening in broker.listener.sockets:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32768)  # what is accepted inherits it
+    dice = random.Random(7)
+    sender = await dial(broker)
+    knocking = Wire.connect_unix(path) if over == "unix" else Wire.connect(broker.port, receive_buffer=65536)
+    with closing([await knocking]) as (reader,):
+        await reader.upgrade(upgrade_request("/ws?topic=t"))
+        wanted: list[Frame] = []
+        heard: list[Frame] = []
+        for turn in range(40):
+            messages = [b"%d " % turn + b"x" * dice.choice((0, 10, 1_000, 40_000)) for _ in range(dice.randint(1, 9))]
+            await sender.send(b"".join(client_frame(TEXT, message) for message in messages))
+            await sender.settled()
+            await reader.send(client_frame(PING, b"%d" % turn))
+            wanted += [*map(text, messages), pong(b"%d" % turn)]
+            heard += await reader.frames(max(0, len(wanted) - len(heard) - dice.choice((2, 30, 60))))
+        heard += await reader.frames(len(wanted) - len(heard))
+        for kind in (TEXT, PONG):
+            assert [each for each in heard if each.first == kind] == [each for each in wanted if each.first == kind]
+    assert len(rests) > 2, "it hardly fell behind: this tests nothing"
+    await until(lambda: not broker.core.behind)
+    assert broker.core.counters.slow_consumers == 0
+    sender.close()
 
 
 async def test_reader_that_stops_is_closed(make_broker: MakeBroker, dial: Dial) -> None:

@@ -3,8 +3,6 @@
 The fan-out itself is held against a model in `tests/wire/test_fanout_model.py`.
 """
 
-from collections.abc import Callable
-
 import pytest
 
 from broker.errors import FULL, Refused
@@ -17,7 +15,6 @@ class Member:
     """A subscriber that keeps what it gets."""
 
     def __init__(self) -> None:
-        self.send: Callable[[bytes], int] | None = self.take
         self.got = b""
         self.fault_of: Exception | None = None
 
@@ -52,7 +49,9 @@ class Stage:
 
     def join(self, name: str) -> tuple[Topic, Member]:
         member = Member()
-        return self.topics.join(name, member), member
+        topic = self.topics.join(name, member)
+        topic.connect(member, member.take)
+        return topic, member
 
 
 def message(text: str) -> bytes:
@@ -157,7 +156,7 @@ def test_observe_is_told_the_seconds_of_each_flush() -> None:
         stage.clock.turn(0.25)
         return len(data)
 
-    member.send = slow
+    topic.connect(member, slow)
     stage.topics.publish(topic, None, message("a"), 1)
     stage.loop.run()
     assert sum(stage.observed) == 0.25
@@ -219,7 +218,7 @@ def test_messages_of_one_turn_are_collected_however_long_the_first_takes() -> No
         got.append(data)
         return len(data)
 
-    member.send = slow
+    topic.connect(member, slow)
     for text in "abcd":
         stage.topics.publish(topic, None, message(text), 1)
         stage.clock.turn(0.00003)

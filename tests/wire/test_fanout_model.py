@@ -1,7 +1,6 @@
 """Fan-out against a model: a dict of sets, and for every member the list of what it must have got."""
 
 from collections import defaultdict
-from collections.abc import Callable
 
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
@@ -29,11 +28,6 @@ class Member:
 
     def __repr__(self) -> str:
         return f"Member({self.number})"
-
-    @property
-    def send(self) -> Callable[[bytes], int] | None:
-        """What the topic sends with."""
-        return self.take if self.live else None
 
     def take(self, data: bytes) -> int:
         """Take as much as there is room for, once."""
@@ -110,6 +104,7 @@ class FanOut(RuleBasedStateMachine):
         self.serial += 1
         member = Member(self.serial, live=live, accepts=accepts)
         member.topic = self.topics.join(name, member)
+        member.topic.connect(member, member.take if live else None)
         self.model[name].add(member)
         self.joined.append(member)
         return member
@@ -124,6 +119,7 @@ class FanOut(RuleBasedStateMachine):
     def change_pace(self, member: Member, live: bool) -> None:
         """Let a member fall behind or catch up."""
         member.live = live
+        member.topic.connect(member, member.take if live else None)
 
     @rule(member=members, room=st.integers(-1, 3))
     def fill_up(self, member: Member, room: int) -> None:

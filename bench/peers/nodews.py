@@ -9,7 +9,7 @@ from bench.peers.base import BENCH, Peer, missing_program, npm_package
 
 
 class NodeWs(Peer):
-    """A topic broker in a few lines of JavaScript: one `send` per subscriber."""
+    """A topic broker in a few lines of JavaScript: a frame per message, a write per subscriber and turn of the loop."""
 
     name = "nodews"
 
@@ -21,11 +21,17 @@ class NodeWs(Peer):
         return None
 
     def version(self) -> str:
-        package = json.loads((npm_package("ws") / "package.json").read_text())
         node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
-        return f"ws {package['version']} on node {node.stdout.strip()}"
+        unmasking = f" with bufferutil {_version('bufferutil')}" if npm_package("bufferutil").is_dir() else ""
+        return f"ws {_version('ws')}{unmasking} on node {node.stdout.strip()}"
 
     def command(self, port: int, workdir: Path) -> list[str]:
         del workdir
         script = BENCH / "peers" / "servers" / "nodews.mjs"
         return [shutil.which("node") or "node", str(script), str(port), *self.accounts[0], *self.tls_files()]
+
+
+def _version(package: str) -> str:
+    """Read the version of an installed npm package."""
+    described: dict[str, str] = json.loads((npm_package(package) / "package.json").read_text())
+    return described["version"]

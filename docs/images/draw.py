@@ -140,7 +140,7 @@ def slow_consumers() -> str:
     """Draw what waits for one connection, and where the broker acts."""
     card = Canvas(920, 300, "Bytes that wait for one connection, from fast to slow, and what the broker does")
     stages = (
-        (30, 230, GREEN, "fast", "less than 64 KiB", "nothing is looked at"),
+        (30, 230, GREEN, "fast", "the kernel takes all", "nothing is looked at"),
         (260, 350, AMBER, "behind", "up to max_queued_bytes (16 MiB)", "messages wait in order, sizes are looked at"),
         (610, 280, RED, "too slow", "above it, or no byte taken", "for write_timeout (60 s)"),
     )

@@ -1,5 +1,7 @@
 """Generators for many publishers, many topics, a fixed rate, slow subscribers and TLS: they load and they check."""
 
+import contextlib
+import select
 import shutil
 import socket
 import time
@@ -15,7 +17,7 @@ from bench.peers import PEERS
 from bench.process import running
 from bench.runs import Pace, measure
 from bench.shapes import Shape
-from bench.slow import Laggards
+from bench.slow import BUFFER, Laggards
 from bench.tls import make_certificate
 from bench.wire import build_cycle
 
@@ -123,17 +125,55 @@ def test_member_closed_by_the_broker(pair: tuple[socket.socket, socket.socket]) 
         member(client).receive()
 
 
-def test_laggards_take_their_time(pair: tuple[socket.socket, socket.socket]) -> None:
-    """A sip now, the next one not before its time; who is closed is counted and left alone."""
-    broker, client = pair
-    broker.sendall(bytes(3 * 4096))
+@pytest.fixture
+def connection() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two ends of a TCP connection, the broker's and a client's that does not block and keeps little."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client.connect(listener.getsockname())
+        broker, _ = listener.accept()
+    client.setblocking(False)
+    with broker, client:
+        yield broker, client
+
+
+def test_laggards_take_their_time(connection: tuple[socket.socket, socket.socket]) -> None:
+    """A sip now, and the next one not before its time."""
+    broker, client = connection
+    broker.sendall(bytes(3 * 512))
+    select.select([client], [], [], 20)
     laggards = Laggards([client])
     laggards.trickle()
+    broker.sendall(bytes(512))
+    select.select([client], [], [], 20)
     laggards.trickle()
-    assert len(client.recv(65536)) == 2 * 4096
+    assert len(client.recv(65536)) >= 512
+    assert laggards.cut_off == 0
+
+
+def test_laggards_see_their_end_before_they_reach_it(connection: tuple[socket.socket, socket.socket]) -> None:
+    """A connection that the broker has closed counts as cut off while its bytes still lie in the kernel."""
+    broker, client = connection
+    laggards = Laggards([client])
+    broker.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while broker.send(bytes(65536)):
+            pass
+    assert laggards.cut_off == 0
+    broker.close()
+    assert laggards.cut_off == 1
+    laggards.trickle()
+    assert client.recv(1)
+
+
+def test_laggards_read_to_their_end(connection: tuple[socket.socket, socket.socket]) -> None:
+    """Who has read the end of its connection is counted once, and left alone."""
+    broker, client = connection
+    laggards = Laggards([client])
     broker.close()
     deadline = time.monotonic() + 20
-    while not laggards.cut_off:
+    while laggards._readers:
         assert time.monotonic() < deadline
         laggards.trickle()
     laggards.trickle()

@@ -4,6 +4,7 @@ import errno
 import select
 import socket
 import time
+from collections import deque
 from dataclasses import dataclass, field
 
 from bench.budget import BenchError
@@ -21,6 +22,7 @@ class HandshakeResult:
     wall: float = 0.0
     """Seconds from the first connect to the last 101."""
     broker_cpu: float = 0.0
+    """The broker's processor time until then. A connection that is not held ends within it, all others later."""
     load_cpu: float = 0.0
     disturbed: float = 0.0
     seconds: list[float] = field(default_factory=list)
@@ -33,9 +35,20 @@ class HandshakeResult:
         """How many clients got their 101."""
         return len(self.seconds)
 
+    def add(self, more: "HandshakeResult") -> None:
+        """Take another rush into the account."""
+        self.wall += more.wall
+        self.broker_cpu += more.broker_cpu
+        self.load_cpu += more.load_cpu
+        self.disturbed += more.disturbed
+        self.seconds += more.seconds
+        for status, count in more.refused.items():
+            self.refused[status] = self.refused.get(status, 0) + count
+
 
 @dataclass(slots=True)
 class _Attempt:
+    number: int
     client: socket.socket
     began: float
     request: bytes
@@ -58,31 +71,46 @@ class Rush:
         self._attempts: dict[int, _Attempt] = {}
         self._held: list[socket.socket] = []
         self._started = 0
+        self._retry = 0.0
+        self._due: deque[tuple[float, int]] = deque()
+        """Who was refused and comes again, and when, the soonest first."""
         self._result = HandshakeResult()
 
-    def run(self, broker: CpuReader, *, total: int, seconds: float, keep: bool = False) -> HandshakeResult:
+    def run(
+        self, broker: CpuReader, *, total: int, seconds: float, keep: bool = False, retry: float = 0.0
+    ) -> HandshakeResult:
         """Make handshakes until `total` were begun or `seconds` have passed, and await the open ones.
 
-        Those who are in are let go of at the end, unless `keep` is set: then `close` does it.
+        Args:
+            broker: Whose processor time is read, before anybody who stayed is let go of.
+            total: How many clients there are.
+            seconds: How long new attempts are made.
+            keep: Whether those who are in stay in after the end, until `close`.
+            retry: Seconds after its own refusal when a client tries again; 0 for never.
         """
-        self._result = HandshakeResult()
+        self._result = result = HandshakeResult()
+        self._retry = retry
         disturbed, cpu = broker.disturbed(), broker.seconds()
         own, began = time.process_time(), time.perf_counter()
-        last = self._started + total
         try:
-            while self._attempts or (self._started < last and time.perf_counter() - began < seconds):
-                room = self._at_once - len(self._attempts)
-                if time.perf_counter() - began < seconds:
-                    self._start(min(room, last - self._started))
-                self._step()
-            self._result.wall = time.perf_counter() - began
+            self._rush(self._started + total, began + seconds)
+            result.wall = time.perf_counter() - began
+            result.load_cpu = time.process_time() - own
+            result.broker_cpu = broker.seconds() - cpu
+            result.disturbed = broker.disturbed() - disturbed
         finally:
             if not keep:
                 self._drop_all()
-        self._result.broker_cpu = broker.seconds() - cpu
-        self._result.load_cpu = time.process_time() - own
-        self._result.disturbed = broker.disturbed() - disturbed
-        return self._result
+        return result
+
+    def _rush(self, last: int, until: float) -> None:
+        while self._attempts or ((self._started < last or self._due) and time.perf_counter() < until):
+            if time.perf_counter() < until:
+                self._start(last)
+            else:
+                self._due.clear()
+            self._step()
+        self._due.clear()
 
     def close(self) -> None:
         """Let go of the poller and of every connection."""
@@ -95,21 +123,34 @@ class Rush:
         self._held.clear()
         self._attempts.clear()
 
-    def _start(self, count: int) -> None:
-        for _ in range(count):
-            client = new_socket(self._started)
-            client.setblocking(False)
-            request = self._requests[self._started % len(self._requests)]
-            self._attempts[client.fileno()] = _Attempt(client, time.perf_counter(), request)
+    @property
+    def _room(self) -> int:
+        return self._at_once - len(self._attempts)
+
+    def _start(self, last: int) -> None:
+        """Begin what there is room for: first those who come again, then those who are new."""
+        now = time.perf_counter()
+        while self._room and self._due and self._due[0][0] <= now:
+            self._begin(self._due.popleft()[1])
+        while self._room and self._started < last:
             self._started += 1
-            code = client.connect_ex(("127.0.0.1", self._port))
-            if code not in (0, errno.EINPROGRESS):
-                raise BenchError(f"connect: {errno.errorcode.get(code, code)}")
-            self._poll.register(client.fileno(), select.EPOLLOUT)
+            self._begin(self._started - 1)
+
+    def _begin(self, number: int) -> None:
+        client = new_socket(number)
+        client.setblocking(False)
+        request = self._requests[number % len(self._requests)]
+        self._attempts[client.fileno()] = _Attempt(number, client, time.perf_counter(), request)
+        code = client.connect_ex(("127.0.0.1", self._port))
+        if code not in (0, errno.EINPROGRESS):
+            raise BenchError(f"connect: {errno.errorcode.get(code, code)}")
+        self._poll.register(client.fileno(), select.EPOLLOUT)
 
     def _step(self) -> None:
-        events = self._poll.poll(_STUCK_SECONDS)
-        if not events:
+        """Wait for what happens next: an answer, or the time when somebody comes again."""
+        awaited = self._due[0][0] - time.perf_counter() if self._due and self._room else _STUCK_SECONDS
+        events = self._poll.poll(max(awaited, 0.0))
+        if not events and awaited == _STUCK_SECONDS:
             waiting = len(self._attempts)
             raise BenchError(f"no handshake ended within {_STUCK_SECONDS:.0f} s, {waiting} are waiting")
         for descriptor, _ in events:
@@ -146,6 +187,8 @@ class Rush:
         del self._attempts[client.fileno()]
         if not status.startswith("HTTP/1.1 101"):
             self._result.refused[status] = self._result.refused.get(status, 0) + 1
+            if self._retry:
+                self._due.append((time.perf_counter() + self._retry, attempt.number))
         else:
             self._result.seconds.append(time.perf_counter() - attempt.began)
             if self._hold:

@@ -12,7 +12,7 @@ from bench.commands.connections import cold_broker, unfit
 from bench.connect import clients
 from bench.context import Context
 from bench.cpu import CpuReader
-from bench.handshakes import Rush
+from bench.handshakes import HandshakeResult, Rush
 from bench.peers import Peer
 from bench.process import Running, running
 from bench.report import Table, number, progress, ratio
@@ -24,7 +24,7 @@ BUDGET = 300.0
 QUICK_BUDGET = 60.0
 CLIENTS = 5_000
 _PATIENCE = 60.0
-_PAUSE = 1.0  # between two tries of a client that was refused
+_PAUSE = 1.0  # from a client's refusal to its next try
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,31 +53,24 @@ def measure(peer: Peer, core: int, count: int, turn: int) -> Restart:
         killed = time.perf_counter()
     with running(peer, core, port) as broker:
         up_after = time.perf_counter() - killed
-        waits, refused, cpu = _rush(broker, core, count)
-        all_after = time.perf_counter() - killed
-    return Restart(peer.name, turn, count, up_after, all_after, waits, refused, cpu)
+        began = time.perf_counter()
+        result = _rush(broker, core, count)
+    refused = sum(result.refused.values())
+    all_after = began - killed + result.wall
+    return Restart(peer.name, turn, count, up_after, all_after, result.seconds, refused, result.broker_cpu)
 
 
-def _rush(broker: Running, core: int, count: int) -> tuple[list[float], int, float]:
-    """Let everybody connect at once, and who is refused a second later again, until all are in."""
+def _rush(broker: Running, core: int, count: int) -> HandshakeResult:
+    """Let everybody connect at once, and each who is refused a second later again, until all are in."""
     requests = [broker.request("restart", account) for account in range(max(len(broker.peer.accounts), 1))]
     rush = Rush(broker.port, requests, at_once=count, hold=True)
-    reader = CpuReader(broker.pid, core)
-    waits: list[float] = []
-    refused, cpu = 0, reader.seconds()
-    until = time.perf_counter() + _PATIENCE
     try:
-        while len(waits) < count:
-            if time.perf_counter() > until:
-                raise BenchError(f"{count - len(waits)} of {count} clients are not back after {_PATIENCE:.0f} s")
-            if waits:
-                time.sleep(_PAUSE)
-            result = rush.run(reader, total=count - len(waits), seconds=_PATIENCE, keep=True)
-            waits += result.seconds
-            refused += sum(result.refused.values())
+        result = rush.run(CpuReader(broker.pid, core), total=count, seconds=_PATIENCE, retry=_PAUSE)
     finally:
         rush.close()
-    return waits, refused, reader.seconds() - cpu
+    if missing := count - result.accepted:
+        raise BenchError(f"{missing} of {count} clients are not back after {_PATIENCE:.0f} s")
+    return result
 
 
 class Restarts:

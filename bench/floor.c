@@ -1,7 +1,10 @@
 /*
- * The floor: a WebSocket relay with nothing in it but the work that no relay can avoid.
- * It receives, unmasks, and calls send() once per subscriber of the same request target. It trusts its clients:
- * no credentials, no limits, no check of what they say. It exists to be measured, never to be used.
+ * The floor: a WebSocket relay with little in it but the system calls of the plainest way to do it.
+ * For each recv() it unmasks what is complete, and calls send() once per subscriber of the same request target. So
+ * one message at a time costs one recv() and a send() per subscriber, which no relay on these calls can go below. It
+ * joins the messages of one recv(), never those of several: a broker that waits for the end of a turn before it sends
+ * makes fewer calls where messages come in from many publishers or in many pieces, and can then need less.
+ * It trusts its clients: no credentials, no limits, no check of what they say. It exists to be measured, never used.
  *
  * Usage: floor PORT      (listens on 127.0.0.1)
  */

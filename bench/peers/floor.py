@@ -1,4 +1,4 @@
-"""A bare relay in C: what the system calls alone cost."""
+"""A bare relay in C: what the system calls of the plainest way cost."""
 
 import shutil
 import subprocess
@@ -9,7 +9,11 @@ from bench.shapes import Shape
 
 
 class Floor(Peer):
-    """Receive, unmask, one `send` per subscriber (`bench/floor.c`): no broker can need less."""
+    """One `recv`, unmask, one `send` per subscriber (`bench/floor.c`).
+
+    That is the least for one message at a time. It joins what one `recv` brings and nothing across several, so a
+    broker that joins more can need less when messages come in batches or from many publishers.
+    """
 
     name = "floor"
     accounts = ()

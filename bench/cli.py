@@ -103,6 +103,7 @@ def _run(module: ModuleType, options: argparse.Namespace) -> int:
         "machine": facts,
         "versions": selection.versions,
         "skipped": selection.skipped,
+        "tls": selection.tls,
         "seconds": time.monotonic() - began,
         "cut_short": cut_short,
         **measurement.document(),

@@ -22,6 +22,11 @@ class Selection:
         """What exactly is measured, by name."""
         return {peer.name: peer.version() for peer in self.peers}
 
+    @property
+    def tls(self) -> dict[str, list[str]]:
+        """TLS version and cipher of those whom a client has reached over TLS so far, by name."""
+        return {peer.name: sorted(peer.tls_agreed) for peer in self.peers if peer.tls_agreed}
+
     def describe(self) -> str:
         """List what is measured and what is skipped, a line each."""
         lines = [f"  {name}: {version}" for name, version in self.versions.items()]

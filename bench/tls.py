@@ -4,7 +4,7 @@ import select
 import socket
 import ssl
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ class Certificate:
 
     chain: Path
     key: Path
+    agreed: set[str] = field(default_factory=set, compare=False)
+    """Protocol version and cipher that clients agreed on with who serves, as they come."""
 
 
 def make_certificate(folder: Path) -> Certificate:
@@ -64,7 +66,13 @@ class TlsSocket(ssl.SSLSocket):
 
 
 def secured(client: socket.socket, certificate: Certificate) -> socket.socket:
-    """Shake hands over TLS on a connected, blocking socket that trusts this certificate alone."""
+    """Shake hands over TLS on a connected, blocking socket that trusts this certificate alone.
+
+    What was agreed on is noted with the certificate.
+    """
     context = ssl.create_default_context(cafile=str(certificate.chain))
     context.sslsocket_class = TlsSocket
-    return context.wrap_socket(client, server_hostname="127.0.0.1")
+    wrapped = context.wrap_socket(client, server_hostname="127.0.0.1")
+    if cipher := wrapped.cipher():
+        certificate.agreed.add(f"{wrapped.version()} {cipher[0]}")
+    return wrapped

@@ -1,9 +1,11 @@
 """What the benchmark needs to know of a broker."""
 
 import copy
+import functools
 import importlib.util
 import shutil
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -65,10 +67,15 @@ class Peer(ABC):
             return "a publisher is no member of its topic"
         return None
 
+    @functools.cached_property
+    def tls_agreed(self) -> set[str]:
+        """Protocol versions and ciphers that clients agreed on with this peer, however often it was `secured`."""
+        return set()
+
     def secured(self, certificate: Certificate) -> Self:
         """Return this peer, serving TLS."""
         other = copy.copy(self)
-        other.certificate = certificate
+        other.certificate = replace(certificate, agreed=self.tls_agreed)
         return other
 
     def tls_files(self) -> list[str]:

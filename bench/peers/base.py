@@ -4,6 +4,7 @@ import copy
 import functools
 import importlib.util
 import shutil
+import subprocess
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from pathlib import Path
@@ -93,6 +94,22 @@ def missing_module(name: str) -> str | None:
 def missing_program(name: str, install: str) -> str | None:
     """Say that a program is not on the path, or return None."""
     return None if shutil.which(name) else f"{name} is not installed: {install}"
+
+
+def debian_package(name: str) -> str:
+    """Say which Debian package a program came in, ` (package nginx 1.22.1-9)`; nothing where none is known."""
+    program = shutil.which(name)
+    if program is None or shutil.which("dpkg-query") is None:
+        return ""
+    owner = _output("dpkg-query", "-S", program).partition(":")[0]
+    version = _output("dpkg-query", "-W", "-f", "${Version}", owner) if owner else ""
+    return f" (package {owner} {version})" if version else ""
+
+
+def _output(*command: str) -> str:
+    """Return what a command prints, nothing when it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def npm_package(name: str) -> Path:

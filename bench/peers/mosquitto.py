@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from bench.peers.base import Peer, missing_program
+from bench.peers.base import Peer, debian_package, missing_program
 from bench.shapes import Shape
 from bench.wire import BINARY, Dialect
 from examples.ports import free_port
@@ -101,7 +101,7 @@ class Mosquitto(Peer):
     def version(self) -> str:
         said = subprocess.run(["mosquitto", "-h"], capture_output=True, text=True, check=False).stdout
         found = re.search(r"version (\S+)", said)
-        return f"mosquitto {found[1] if found else 'of an unknown version'}"
+        return f"mosquitto {found[1] if found else 'of an unknown version'}{debian_package('mosquitto')}"
 
     def command(self, port: int, workdir: Path) -> list[str]:
         (user, password) = self.accounts[0]

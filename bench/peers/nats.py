@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from bench.peers.base import Peer, missing_program
+from bench.peers.base import Peer, debian_package, missing_program
 from bench.wire import BINARY, Dialect
 from examples.ports import free_port
 
@@ -58,7 +58,7 @@ class Nats(Peer):
 
     def version(self) -> str:
         found = subprocess.run(["nats-server", "--version"], capture_output=True, text=True, check=True)
-        return found.stdout.strip()
+        return found.stdout.strip() + debian_package("nats-server")
 
     def command(self, port: int, workdir: Path) -> list[str]:
         (user, password) = self.accounts[0]

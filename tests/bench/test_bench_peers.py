@@ -1,5 +1,6 @@
 """The peers: they start, they let clients in, and each speaks its own language."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from bench.machine import choose_cores
 from bench.peers import PEERS
 from bench.peers.base import Peer
 from bench.peers.mosquitto import Mosquitto, MqttDialect, variable_length
+from bench.peers.ours import commit
 from bench.process import running
 from bench.runs import Pace, measure
 from bench.shapes import Shape
@@ -51,6 +53,30 @@ def test_peers_that_cannot_take_part_say_why() -> None:
     assert PEERS["nchan"].cannot(Shape(1, 1, publishers=2)) == "a publisher is no member of its topic"
     assert PEERS["mosquitto"].cannot(Shape(9000, 1)) == "letting 9,001 clients in takes it minutes"
     assert PEERS["ours"].cannot(Shape(9000, 1)) is None
+
+
+def test_ours_names_its_commit(tmp_path: Path) -> None:
+    """A checkout tells its commit, and whether the broker was changed since; a plain folder tells nothing."""
+    assert commit(tmp_path) == ""
+    (tmp_path / "broker").mkdir()
+    source = tmp_path / "broker" / "a.py"
+    source.write_text("1\n")
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
+    for command in (["init", "-q"], ["add", "."], [*identity, "commit", "-q", "-m", "a"]):
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    named = commit(tmp_path)
+    assert named.startswith(" (")
+    (tmp_path / "notes").write_text("not the broker")
+    assert commit(tmp_path) == named
+    source.write_text("2\n")
+    assert commit(tmp_path) == named[:-1] + ", changed)"
+    assert commit(tmp_path / "broker") == ""
+
+
+def test_ours_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no git there is no commit to name."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert commit(tmp_path) == ""
 
 
 def test_secured_peer_is_a_copy() -> None:

@@ -9,9 +9,11 @@ Rules:
    reordered or changed goes unseen, and the publisher must read nothing at all: no echo.
 3. A run begins and ends with nothing in flight, so that the broker's processor time and the messages it is
    divided by belong together.
-4. The generator measures its own processor time; above 90 % of a core it may be what is measured.
+4. The generator measures its own processor time, and how long it was kept from its core: above `BUSY_SHARE` of a core
+   it may be what is measured.
 """
 
+import os
 import select
 import socket
 import time
@@ -27,6 +29,7 @@ from bench.wire import Cycle
 
 _STUCK_SECONDS = 20.0
 BUSY_SHARE = 0.9
+"""Share of its core above which the generator may have set the pace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,12 @@ class RunResult:
     """Slow subscribers whose connection the broker closed."""
     grown_kib: int = 0
     """How much the broker's resident memory grew during the run."""
+    load_disturbed: float = 0.0
+    """How long the generator stood ready without a processor, or the hypervisor took its core away, in seconds."""
+    user: float = 0.0
+    """The broker's user time in seconds, as exact as a tick of the clock."""
+    system: float = 0.0
+    """The broker's system time in seconds, as exact as a tick of the clock."""
 
     @property
     def per_delivery(self) -> float:
@@ -71,13 +80,21 @@ class RunResult:
         """The load generator's share of its core, 0 to 1."""
         return self.load_cpu / self.wall
 
+    @property
+    def load_bound(self) -> bool:
+        """Whether the load generator was so busy that it may have set the pace."""
+        return self.load_share > BUSY_SHARE
+
 
 class Meter:
     """Notes what a run costs the broker and the generator, from now on."""
 
     def __init__(self, broker: CpuReader) -> None:
         self._broker = broker
+        self._generator = CpuReader(os.getpid(), min(os.sched_getaffinity(0)))
         self._resident = resident_kib(broker.pid)
+        self._times = broker.user_and_system()
+        self._load_disturbed = self._generator.disturbed()
         self._disturbed, self._cpu = broker.disturbed(), broker.seconds()
         self._own, self._began = time.process_time(), time.perf_counter()
 
@@ -88,16 +105,20 @@ class Meter:
     def result(self, messages: int, deliveries: int, samples: list[float], cut_off: int = 0) -> RunResult:
         """End the run and put its account together."""
         wall, own = self.elapsed(), time.process_time() - self._own
+        cpu, (user, system) = self._broker.seconds() - self._cpu, self._broker.user_and_system()
         return RunResult(
             messages=messages,
             deliveries=deliveries,
             wall=wall,
-            broker_cpu=self._broker.seconds() - self._cpu,
+            broker_cpu=cpu,
             load_cpu=own,
             disturbed=self._broker.disturbed() - self._disturbed,
             completion_ms=samples,
             cut_off=cut_off,
             grown_kib=resident_kib(self._broker.pid) - self._resident,
+            load_disturbed=self._generator.disturbed() - self._load_disturbed,
+            user=user - self._times[0],
+            system=system - self._times[1],
         )
 
 

@@ -8,14 +8,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bench.budget import BenchError
+from bench.figures import Rows, found, load_bound, of_group, source_of
+from bench.load import BUSY_SHARE
 from bench.peers import PEERS
-from bench.plots import Rows, rows_of
+from bench.plots import rows_of
 from bench.report import number, percent
 from bench.selection import BASELINE
 from bench.shapes import GROUPS, Shape
 
 _BLOCK = re.compile(r"<!-- bench:(?!end)([a-z-]+) -->\n.*?<!-- bench:end -->", re.DOTALL)
 _FLOOR = "floor"
+_LEGENDS = {
+    "! |": f"`!`: the load generator used over {percent(BUSY_SHARE)} of its core in a round and may have set the pace.",
+    " + |": "`+`: from a result that was added, see the list of facts.",
+}
+"""What is said below a table that has a mark in a cell, by the mark at the cell's end."""
 PARTS = {
     "memory": "Memory",
     "handshakes": "Handshakes",
@@ -49,31 +56,57 @@ def refreshed(page: str, made: Mapping[str, str]) -> str:
 
 
 def merged(document: dict[str, Any], more: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Add the shapes of fan-out results to a full run that lacks them, say because its time was up.
+    """Add fan-out results to a full run that lacks shapes, say because its time was up.
 
-    What the full run has stays as it is; where the additions come from is kept beside them.
+    Every row keeps the number of its source; which source a table shows is decided by `figures.of_group`.
 
     Raises:
-        BenchError: An addition has no shapes, or was not measured on the same machine.
+        BenchError: An addition has no shapes, or was measured on another machine or at another pace; or there is no
+            fan-out at all.
     """
     if "parts" not in document:
         raise BenchError("the page needs the result of `python -m bench full`")
-    fanout = document["parts"].setdefault("fanout", {"rows": [], "runs": [], "failures": [], "pace": {}})
-    added = []
-    for addition in more:
-        machine = addition["machine"]
-        if "rows" not in addition or machine["processor"] != document["machine"]["processor"]:
+    parts = document["parts"]
+    fanout = parts.get("fanout") or {"rows": [], "runs": [], "failures": []}
+    paces = [fanout["pace"]] if "pace" in fanout else []
+    for source, addition in enumerate(more, 1):
+        if "rows" not in addition or addition["machine"]["processor"] != document["machine"]["processor"]:
             raise BenchError("only results of `python -m bench fanout` on the same machine can be added")
-        known = [(row["shape"], row["peer"]) for row in fanout["rows"]]
-        rows = [row for row in addition["rows"] if (row["shape"], row["peer"]) not in known]
-        names = list(dict.fromkeys(row["name"] for row in rows))
-        fanout["rows"] += rows
-        fanout["runs"] += [run for run in addition["runs"] if (run["shape"], run["peer"]) not in known]
-        fanout["failures"] += addition["failures"]
-        added.append(
-            {"date": machine["date"], "shapes": names, "pace": addition["pace"], "load": machine["load_average"]}
-        )
-    return {**document, "added": added}
+        paces.append(addition["pace"])
+        if paces[-1] != paces[0]:
+            raise BenchError(f"result {source} to be added has another pace, {_pace(paces[-1])}, not {_pace(paces[0])}")
+        fanout = {
+            "pace": paces[0],
+            "rows": [*fanout["rows"], *({**row, "source": source} for row in addition["rows"])],
+            "runs": [*fanout["runs"], *({**run, "source": source} for run in addition["runs"])],
+            "failures": [*fanout["failures"], *addition["failures"]],
+        }
+    if not paces:
+        raise BenchError("the full run did not reach the fan-out: add a result of `python -m bench fanout`")
+    whole = {**document, "parts": {**parts, "fanout": fanout}}
+    used = _used(rows_of(whole))
+    return {**whole, "added": [_added(used, source, addition) for source, addition in enumerate(more, 1)]}
+
+
+def _pace(pace: Mapping[str, Any]) -> str:
+    return f"{pace['rounds']} rounds of {pace['seconds']:g} s after {pace['warm_up']:g} s of warming up"
+
+
+def _used(rows: Rows) -> list[dict[str, Any]]:
+    """Return the rows that some table shows, in their order."""
+    shown = [row for shapes in GROUPS.values() for row in of_group(rows, shapes)]
+    return [row for row in rows if any(row is other for other in shown)]
+
+
+def _added(used: Rows, source: int, addition: Mapping[str, Any]) -> dict[str, Any]:
+    names = dict.fromkeys(row["name"] for row in used if source_of(row) == source)
+    machine = addition["machine"]
+    return {
+        "date": machine["date"],
+        "shapes": list(names),
+        "pace": addition["pace"],
+        "load": machine["load_average"],
+    }
 
 
 def blocks(document: dict[str, Any]) -> dict[str, str]:
@@ -85,7 +118,7 @@ def blocks(document: dict[str, Any]) -> dict[str, str]:
     if "parts" not in document:
         raise BenchError("the page needs the result of `python -m bench full`")
     rows = rows_of(document)
-    made = {"facts": _facts(document), "capacity": _capacity(rows), "details": _details(document)}
+    made = {"facts": _facts(document), "capacity": _capacity(rows), "details": _details(document, rows)}
     made |= {f"shapes-{name.replace(' ', '-')}": _pivot(rows, shapes) for name, shapes in GROUPS.items()}
     made["latencies"] = _pivot(rows, GROUPS["paced"], _latencies, "broker; p50 / p99 / p99.9, ms")
     made["slow-memory"] = _slow(rows)
@@ -99,6 +132,11 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 
     """Write a table: the first columns to the left, the others to the right."""
     rule = ["---" if column < left else "--:" for column in range(len(head))]
     return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *rows])
+
+
+def _explained(table: str) -> str:
+    """Say below a table what the marks in its cells mean."""
+    return "\n\n".join([table, *(words for mark, words in _LEGENDS.items() if mark in table)])
 
 
 def _table_block(table: Mapping[str, Any]) -> str:
@@ -130,54 +168,55 @@ def _facts(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _found(rows: Rows, shape: Shape) -> dict[str, dict[str, Any]]:
-    return {row["peer"]: row for row in rows if row["shape"] == shape}
+def _mark(row: dict[str, Any]) -> str:
+    return "!" if load_bound(row) else ""
 
 
-def _cost(row: Mapping[str, Any]) -> str:
-    return number(row["per_delivery"])
+def _cost(row: dict[str, Any]) -> str:
+    return number(row["per_delivery"]) + _mark(row)
 
 
-def _latencies(row: Mapping[str, Any]) -> str:
+def _latencies(row: dict[str, Any]) -> str:
     spots = (row["completion_p50"], row["completion_p99"], row["completion_p999"])
-    return " / ".join(number(spot) for spot in spots)
+    return " / ".join(number(spot) for spot in spots) + _mark(row)
 
 
-def _best(found: Mapping[str, Mapping[str, Any]]) -> str | None:
+def _best(present: Mapping[str, Mapping[str, Any]]) -> str | None:
     """Name the peer that needs least, apart from this broker and the floor."""
-    others = {name: row["per_delivery"] for name, row in found.items() if name not in (BASELINE, _FLOOR)}
+    others = {name: row["per_delivery"] for name, row in present.items() if name not in (BASELINE, _FLOOR)}
     return min(others, key=lambda name: others[name]) if others else None
 
 
-def _against_best(found: Mapping[str, Mapping[str, Any]]) -> str:
-    best = _best(found)
-    if best is None or BASELINE not in found:
+def _against_best(present: Mapping[str, Mapping[str, Any]]) -> str:
+    best = _best(present)
+    if best is None or BASELINE not in present:
         return "-"
-    return f"{number(found[BASELINE]['per_delivery'] / found[best]['per_delivery'])} ({best})"
+    return f"{number(present[BASELINE]['per_delivery'] / present[best]['per_delivery'])} ({best})"
 
 
 def _pivot(
     rows: Rows,
     shapes: Sequence[Shape],
-    cell: Callable[[Mapping[str, Any]], str] = _cost,
+    cell: Callable[[dict[str, Any]], str] = _cost,
     corner: str = "subscribers and load; CPU per delivery, µs",
 ) -> str:
     """Put brokers beside each other, a line per shape."""
-    by_shape = {shape: _found(rows, shape) for shape in shapes}
-    present = {row["peer"] for row in rows}
-    names = [name for name in PEERS if name in present]
+    own = of_group(rows, shapes)
+    everyone = {row["peer"] for row in rows}
+    names = [name for name in PEERS if name in everyone]
     lines = []
-    for shape, found in by_shape.items():
-        if found:
-            cells = [cell(found[name]) if name in found else "-" for name in names]
-            lines.append([shape.name, *cells, *([_against_best(found)] if cell is _cost else [])])
+    for shape in shapes:
+        if present := found(own, shape):
+            cells = [cell(present[name]) if name in present else "-" for name in names]
+            lines.append([shape.name, *cells, *([_against_best(present)] if cell is _cost else [])])
     head = [corner, *names, *(["ours / best peer"] if cell is _cost else [])]
-    return markdown(head, lines) if lines else "Not measured in this run."
+    return _explained(markdown(head, lines)) if lines else "Not measured in this run."
 
 
 def _slow(rows: Rows) -> str:
     (shape,) = [shape for shape in GROUPS["slow"] if shape.slow]
-    calm = _found(rows, next(shape for shape in GROUPS["slow"] if not shape.slow))
+    rows = of_group(rows, GROUPS["slow"])
+    calm = found(rows, next(shape for shape in GROUPS["slow"] if not shape.slow))
     lines = [
         [
             name,
@@ -186,7 +225,7 @@ def _slow(rows: Rows) -> str:
             str(row["cut_off"]),
             number(row["messages_per_second"]),
         ]
-        for name, row in _found(rows, shape).items()
+        for name, row in found(rows, shape).items()
     ]
     head = ("broker", "CPU per delivery, against none slow", "memory grew, MiB", "cut off, all rounds", "messages/s")
     return markdown(head, lines) if lines else "Not measured in this run."
@@ -194,15 +233,17 @@ def _slow(rows: Rows) -> str:
 
 def _capacity(rows: Rows) -> str:
     """Say what the measured processor time allows, for machines of other sizes."""
-    wanted = {shape: _found(rows, shape).get(BASELINE) for shape in GROUPS["base"]}
+    own = of_group(rows, GROUPS["base"])
+    wanted = {shape: found(own, shape).get(BASELINE) for shape in GROUPS["base"]}
     measured = {shape: row for shape, row in wanted.items() if row}
     names = [f"{shape.subscribers:,}, {shape.name.split(', ', 1)[1]}" for shape in measured]
-    lines = [["this run, one core", *(_round(row["deliveries_per_second"]) for row in measured.values()), "measured"]]
+    rates = [_round(row["deliveries_per_second"]) + _mark(row) for row in measured.values()]
+    lines = [["this run, one core", *rates, "measured"]]
     lines += [
         [name, *(_round(factor * 1e6 / row["per_delivery"]) for row in measured.values()), sure]
         for name, factor, sure in MACHINES
     ]
-    return markdown(["deliveries per second", *names, "how sure"], lines)
+    return _explained(markdown(["deliveries per second", *names, "how sure"], lines))
 
 
 def _round(value: float) -> str:
@@ -211,32 +252,36 @@ def _round(value: float) -> str:
     return f"{round(value, -digits):,.0f}" if digits > 0 else f"{value:.0f}"
 
 
-def _details(document: dict[str, Any]) -> str:
+def _details(document: dict[str, Any], rows: Rows) -> str:
     """Show the fan-out table as it was printed, with what makes figures doubtful."""
     part = document["parts"]["fanout"]
     head = (
-        "subscribers and load", "broker", "µs/delivery", "spread", "best", "messages/s", "deliveries/s",
-        "p50 ms", "p99 ms", "p99.9 ms", "broker CPU", "load CPU", "disturbed",
+        "subscribers and load", "broker", "µs/delivery", "spread", "best", "µs/message", "messages/s",
+        "deliveries/s", "p50 ms", "p99 ms", "p99.9 ms", "broker CPU", "user / system", "disturbed", "load CPU",
+        "load disturbed",
     )  # fmt: skip
     lines = [
         (
-            row["name"],
+            row["name"] + (" +" if source_of(row) else ""),
             row["peer"],
             number(row["per_delivery"]),
             percent(row["spread"]),
             number(row["best"]),
+            number(row["per_message"]),
             number(row["messages_per_second"]),
             number(row["deliveries_per_second"]),
             number(row["completion_p50"]),
             number(row["completion_p99"]),
             number(row["completion_p999"]),
             percent(row["broker_share"]),
-            percent(row["load_share"]) + ("!" if row["load_share"] > 0.9 else ""),
+            f"{percent(row['user_share'])} / {percent(row['system_share'])}",
             percent(row["disturbed"]),
+            percent(row["load_share"]) + _mark(row),
+            percent(row["load_disturbed"]),
         )
-        for row in part["rows"]
+        for row in _used(rows)
     ]
     notes = "".join(f"- {failure}\n" for failure in part["failures"])
-    return markdown(head, lines, left=2) + (
+    return _explained(markdown(head, lines, left=2)) + (
         f"\n\nNot everyone took part in everything:\n\n{notes.rstrip()}" if notes else ""
     )

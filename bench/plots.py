@@ -9,11 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.budget import BenchError
+from bench.figures import Rows, found, of_group
 from bench.peers import PEERS
 from bench.shapes import BASE, GROUPS, Shape
-
-Rows = Sequence[dict[str, Any]]
-"""Rows of the fan-out table as they stand in a JSON file, each with its `levels` of latency."""
 
 _STYLES: dict[str, tuple[str, str]] = {
     "ours": ("#000000", "o"),
@@ -37,19 +36,15 @@ def unavailable() -> str | None:
 
 
 def rows_of(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the fan-out rows of a result of any command, with their latency levels; none when it has none."""
-    part = document.get("parts", {}).get("fanout", document)
-    runs = [run for run in part.get("runs", ()) if "shape" in run]
-    rows = []
-    for row in part.get("rows", ()):
-        own = [run["result"]["completion_ms"] for run in runs if _same(run, row)]
-        levels = {level: sorted(run[level] for run in own)[len(own) // 2] for level in _LEVELS}
-        rows.append({**row, "shape": Shape(**row["shape"]), "levels": levels})
-    return rows
+    """Return the fan-out rows of a result of any command; none when it has none.
 
-
-def _same(run: dict[str, Any], row: dict[str, Any]) -> bool:
-    return bool(run["peer"] == row["peer"] and run["shape"] == row["shape"])
+    Raises:
+        BenchError: The result lacks figures that are needed now.
+    """
+    rows = document.get("parts", {}).get("fanout", document).get("rows", ())
+    if any("levels" not in row for row in rows):
+        raise BenchError("the result is of an older version of this benchmark: measure again")
+    return [{**row, "shape": Shape(**row["shape"])} for row in rows]
 
 
 def draw(rows: Rows, folder: Path) -> list[Path]:
@@ -99,21 +94,17 @@ def _panels(count: int, columns: int, height: float) -> tuple[Any, list[Any]]:
     return figure, panels[:count]
 
 
-def _of(rows: Rows, shape: Shape) -> dict[str, dict[str, Any]]:
-    """Return the row of each broker in a shape."""
-    return {row["peer"]: row for row in rows if row["shape"] == shape}
-
-
 def _bars(rows: Rows) -> Any:
     """Draw what a delivery costs in the standard shapes, a panel for each."""
-    shapes = [shape for shape in BASE if _of(rows, shape)]
+    rows = of_group(rows, BASE)
+    shapes = [shape for shape in BASE if found(rows, shape)]
     if not shapes:
         return None
     figure, panels = _panels(len(shapes), 3, 2.7)
     for panel, shape in zip(panels, shapes, strict=True):
-        found = _of(rows, shape)
-        names = [name for name in PEERS if name in found]
-        values = [found[name]["per_delivery"] for name in names]
+        present = found(rows, shape)
+        names = [name for name in PEERS if name in present]
+        values = [present[name]["per_delivery"] for name in names]
         bars = panel.barh(names, values, color=[_STYLES[name][0] for name in names])
         panel.bar_label(bars, labels=[f"{value:.3g}" for value in values], padding=3, fontsize=8)
         panel.invert_yaxis()
@@ -146,9 +137,10 @@ def _lines(
 ) -> None:
     """Draw a line per broker through the shapes of each series, on log axes."""
     for panel, shapes in zip(panels, series, strict=True):
+        own = of_group(rows, shapes)
         for name in PEERS:
-            found = [(place(shape), _of(rows, shape).get(name)) for shape in shapes]
-            points = [(at, row[value]) for at, row in found if row]
+            spots = [(place(shape), found(own, shape).get(name)) for shape in shapes]
+            points = [(at, row[value]) for at, row in spots if row]
             if points:
                 _line(panel, name, points)
         panel.set_xscale("log")
@@ -165,20 +157,41 @@ def _plain_numbers(panel: Any, values: Sequence[float]) -> None:
     panel.minorticks_off()
 
 
+def _by_subscribers(rows: Rows, window: int) -> list[Shape]:
+    """Return the measured shapes that differ in their subscribers alone: a line never mixes windows."""
+    measured = {row["shape"] for row in rows}
+    alike = [shape for shape in measured if shape == Shape(shape.subscribers, window)]
+    return sorted(alike, key=lambda shape: shape.subscribers)
+
+
 def _subscribers(rows: Rows) -> Any:
-    """Draw the cost of a delivery against the number of subscribers."""
-    shapes = [*BASE, *GROUPS["subscribers"]]
-    batched = sorted((s for s in shapes if s.window > 1), key=lambda s: s.subscribers)
-    single = sorted((s for s in shapes if s.window == 1), key=lambda s: s.subscribers)
-    if sum(bool(_of(rows, shape)) for shape in batched) < 2:
+    """Draw the cost of a delivery against the number of subscribers, a panel for each window."""
+    windows = sorted({row["shape"].window for row in rows}, reverse=True)
+    series = [shapes for window in windows if len(shapes := _by_subscribers(rows, window)) > 2]
+    if not series:
         return None
-    figure, panels = _panels(2, 2, 3.6)
-    _lines(rows, panels, [batched, single], lambda shape: shape.subscribers, "per_delivery")
-    for panel, title in zip(panels, ("many messages in flight", "one message at a time"), strict=True):
-        panel.set_title(title, fontsize=10)
+    figure, panels = _panels(len(series), 2, 3.6)
+    _lines(rows, panels, series, lambda shape: shape.subscribers, "per_delivery")
+    for panel, shapes in zip(panels, series, strict=True):
+        panel.set_title(shapes[0].name.split(", ", 1)[1], fontsize=10)
         panel.set_xlabel("subscribers")
         panel.set_ylabel("broker CPU per delivery, µs")
-        _plain_numbers(panel, [1, 10, 100, 1000, 9000] if _of(rows, Shape(9000, 16)) else [1, 10, 100, 1000])
+        _plain_numbers(panel, [shape.subscribers for shape in shapes])
+    _legend(figure, panels[0])
+    return figure
+
+
+def _messages(rows: Rows) -> Any:
+    """Draw the cost of a message, one at a time, against the number of subscribers."""
+    shapes = _by_subscribers(rows, 1)
+    if len(shapes) < 2:
+        return None
+    figure, panels = _panels(1, 1, 3.8)
+    figure.set_figwidth(6.4)
+    _lines(rows, panels, [shapes], lambda shape: shape.subscribers, "per_message")
+    panels[0].set_xlabel("subscribers")
+    panels[0].set_ylabel("broker CPU per message, one at a time, µs")
+    _plain_numbers(panels[0], [shape.subscribers for shape in shapes])
     _legend(figure, panels[0])
     return figure
 
@@ -186,7 +199,7 @@ def _subscribers(rows: Rows) -> Any:
 def _sizes(rows: Rows) -> Any:
     """Draw the cost of a message against its size."""
     shapes = sorted(GROUPS["sizes"], key=lambda shape: shape.size)
-    if sum(bool(_of(rows, shape)) for shape in shapes) < 2:
+    if sum(bool(found(rows, shape)) for shape in shapes) < 2:
         return None
     figure, panels = _panels(1, 1, 3.8)
     figure.set_figwidth(6.4)
@@ -200,14 +213,16 @@ def _sizes(rows: Rows) -> Any:
 
 def _latency(rows: Rows) -> Any:
     """Draw the distribution of latencies, paced where that was measured, one at a time otherwise."""
-    shapes = [shape for shape in GROUPS["paced"] if _of(rows, shape)]
-    shapes = shapes or [shape for shape in BASE if shape.window == 1 and _of(rows, shape)]
+    shapes = [shape for shape in GROUPS["paced"] if found(rows, shape)]
+    shapes = shapes or [shape for shape in BASE if shape.window == 1 and found(rows, shape)]
     if not shapes:
         return None
+    rows = of_group(rows, shapes)
     figure, panels = _panels(len(shapes), 2, 3.6)
     for panel, shape in zip(panels, shapes, strict=True):
-        for name, row in _of(rows, shape).items():
-            _line(panel, name, [(at, row["levels"][level]) for at, level in enumerate(_LEVELS)])
+        for name, row in found(rows, shape).items():
+            spots = [(at, row["levels"][level]) for at, level in enumerate(_LEVELS)]
+            _line(panel, name, [(at, spot) for at, spot in spots if spot is not None])
         panel.set_yscale("log")
         panel.set_xticks(range(len(_LEVELS)), [f"p{level}" for level in _LEVELS])
         many = "" if shape.subscribers == 1 else "s"
@@ -221,7 +236,7 @@ def _latency(rows: Rows) -> Any:
 def _idle(rows: Rows) -> Any:
     """Draw the cost of a delivery against connections and topics that do nothing."""
     series = [GROUPS["idle"], GROUPS["idle topics"]]
-    if sum(bool(_of(rows, shape)) for shapes in series for shape in shapes) < 3:
+    if sum(bool(found(rows, shape)) for shapes in series for shape in shapes) < 3:
         return None
     figure, panels = _panels(2, 2, 3.6)
     _lines(rows, panels, series, lambda shape: shape.idle + shape.idle_topics, "per_delivery")
@@ -238,6 +253,7 @@ _PLOTS: dict[str, Callable[[Rows], Any]] = {
     "fan-out": _bars,
     "latency": _latency,
     "subscribers": _subscribers,
+    "messages": _messages,
     "sizes": _sizes,
     "idle": _idle,
 }

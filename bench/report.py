@@ -50,17 +50,19 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(laid)
 
 
-def number(value: float) -> str:
-    """Write a number with three significant digits and no exponent, thousands separated."""
+def number(value: float | None) -> str:
+    """Write a number with three significant digits and no exponent, thousands separated; a dash for None."""
+    if value is None:
+        return "-"
     if value >= 1000:
         return f"{value:,.0f}"
     digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
     return f"{value:.{digits}f}"
 
 
-def percent(share: float) -> str:
-    """Write a fraction as whole per cent."""
-    return f"{share * 100:.0f}%"
+def percent(share: float | None) -> str:
+    """Write a fraction as whole per cent; a dash for None."""
+    return "-" if share is None else f"{share * 100:.0f}%"
 
 
 def ratio(value: float, base: float | None) -> str:

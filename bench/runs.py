@@ -2,6 +2,7 @@
 
 import gc
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,13 @@ from bench.wire import Cycle, build_cycle
 
 _TOPIC = "bench"
 _PACED_CYCLE = 256
+_WARM_MESSAGES = 200
+"""Messages after which runtimes that compile while they run have compiled what matters."""
+
+_WARM_SECONDS = 3.0
+"""How long a warm-up takes at most, apart from its last messages in flight."""
+
+_SECONDS_PER_DELIVERY = 10e-6  # a guess, for the estimate alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +117,25 @@ def _bystanders(broker: Running, shape: Shape) -> Iterator[list[socket.socket]]:
         yield idle
 
 
+def warm_up_seconds(shape: Shape) -> float:
+    """Guess how long the first messages of a shape take."""
+    each = max(shape.receivers * _SECONDS_PER_DELIVERY, 1 / shape.rate if shape.rate else 0.0)
+    return min(_WARM_SECONDS, _WARM_MESSAGES * each)
+
+
+def warm_up(loop: Loop, seconds: float, reader: CpuReader) -> int:
+    """Load the broker for some seconds, and on until it has had enough messages or too much time went by.
+
+    Returns:
+        How many messages it has had.
+    """
+    until = time.perf_counter() + _WARM_SECONDS
+    messages = loop.run(seconds, reader).messages
+    while messages < _WARM_MESSAGES and time.perf_counter() < until:
+        messages += loop.run(min(seconds, until - time.perf_counter()), reader).messages
+    return messages
+
+
 def measure(broker: Running, shape: Shape, core: int, pace: Pace) -> RunResult:
     """Connect the clients of a shape, warm up, and run it once."""
     reader = CpuReader(broker.pid, core)
@@ -118,5 +145,5 @@ def measure(broker: Running, shape: Shape, core: int, pace: Pace) -> RunResult:
         stack.callback(loop.close)
         settle()
         stack.enter_context(_quiet_generator())
-        loop.run(pace.warm_up, reader)
+        warm_up(loop, pace.warm_up, reader)
         return loop.run(pace.seconds, reader)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bench.load import BUSY_SHARE, RunResult
 from bench.report import Table, number, percent, ratio
 from bench.shapes import Shape
-from bench.stats import median, percentile, spread
+from bench.stats import distribution, grouped, median, percentile, spread, tail
 
 HEAD = (
     "subscribers",
@@ -22,8 +22,10 @@ HEAD = (
     "p99 ms",
     "p99.9 ms",
     "broker CPU",
-    "load CPU",
+    "system",
     "disturbed",
+    "load CPU",
+    "load disturbed",
 )
 
 
@@ -44,20 +46,30 @@ class Row:
     shape: Shape
     peer: str
     per_delivery: float
-    spread: float
-    """Largest minus smallest processor time per delivery, as a fraction of the median."""
+    spread: float | None
+    """Largest minus smallest processor time per delivery, as a fraction of the median; None for a single round."""
     best: float
     """The smallest processor time per delivery: on a disturbed machine nearest to the truth."""
     per_message: float
     messages_per_second: float
     deliveries_per_second: float
     completion_p50: float
-    completion_p99: float
-    completion_p999: float
+    completion_p99: float | None
+    completion_p999: float | None
+    levels: dict[str, float | None]
+    """Latencies of all rounds together by percentile, in milliseconds; None where there are too few samples."""
     broker_share: float
-    load_share: float
+    user_share: float | None
+    """User time as a fraction of the broker's processor time in all rounds; None where no tick of it was seen."""
+    system_share: float | None
+    """System time, as `user_share`."""
     disturbed: float
     """Time the broker was kept from its core, as a fraction of the run."""
+    load_share: float
+    busiest_load: float
+    """The generator's largest share of its core in any round."""
+    load_disturbed: float
+    """Time the generator was kept from its core, as a fraction of the run."""
     cut_off: int
     """Slow subscribers that the broker disconnected, in all rounds."""
     grown_kib: int
@@ -65,8 +77,8 @@ class Row:
 
     @property
     def load_bound(self) -> bool:
-        """Whether the load generator was so busy that it may have set the pace."""
-        return self.load_share > BUSY_SHARE
+        """Whether the load generator was so busy in any round that it may have set the pace."""
+        return self.busiest_load > BUSY_SHARE
 
 
 def make_row(runs: Sequence[Run]) -> Row:
@@ -74,6 +86,8 @@ def make_row(runs: Sequence[Run]) -> Row:
     results = [run.result for run in runs]
     per_delivery = [result.per_delivery for result in results]
     samples = [sample for result in results for sample in result.completion_ms]
+    user, system = sum(result.user for result in results), sum(result.system for result in results)
+    ticks = user + system
     return Row(
         shape=runs[0].shape,
         peer=runs[0].peer,
@@ -84,11 +98,16 @@ def make_row(runs: Sequence[Run]) -> Row:
         messages_per_second=median([result.messages / result.wall for result in results]),
         deliveries_per_second=median([result.deliveries / result.wall for result in results]),
         completion_p50=percentile(samples, 50),
-        completion_p99=percentile(samples, 99),
-        completion_p999=percentile(samples, 99.9),
+        completion_p99=tail(samples, 99),
+        completion_p999=tail(samples, 99.9),
+        levels=distribution(samples),
         broker_share=median([result.broker_share for result in results]),
-        load_share=median([result.load_share for result in results]),
+        user_share=user / ticks if ticks else None,
+        system_share=system / ticks if ticks else None,
         disturbed=median([result.disturbed / result.wall for result in results]),
+        load_share=median([result.load_share for result in results]),
+        busiest_load=max(result.load_share for result in results),
+        load_disturbed=median([result.load_disturbed / result.wall for result in results]),
         cut_off=sum(result.cut_off for result in results),
         grown_kib=max(result.grown_kib for result in results),
     )
@@ -96,10 +115,7 @@ def make_row(runs: Sequence[Run]) -> Row:
 
 def make_rows(runs: Sequence[Run]) -> list[Row]:
     """Put all runs together, in the order in which shapes and brokers first appear."""
-    groups: dict[tuple[Shape, str], list[Run]] = {}
-    for run in runs:
-        groups.setdefault((run.shape, run.peer), []).append(run)
-    return [make_row(group) for group in groups.values()]
+    return [make_row(group) for group in grouped(runs, lambda run: (run.shape, run.peer)).values()]
 
 
 def baseline_of(rows: Sequence[Row], shape: Shape, baseline: str) -> float | None:
@@ -122,8 +138,10 @@ def _cells(row: Row, base: float | None) -> list[str]:
         number(row.completion_p99),
         number(row.completion_p999),
         percent(row.broker_share),
-        percent(row.load_share) + ("!" if row.load_bound else ""),
+        percent(row.system_share),
         percent(row.disturbed),
+        percent(row.load_share) + ("!" if row.load_bound else ""),
+        percent(row.load_disturbed),
     ]
 
 
@@ -131,8 +149,8 @@ def _notes(row: Row) -> list[str]:
     notes = []
     if row.load_bound:
         notes.append(
-            f"! {row.shape.name}, {row.peer}: the load generator used {percent(row.load_share)} of its "
-            f"core beside the broker's {percent(row.broker_share)}: it may have set the pace"
+            f"! {row.shape.name}, {row.peer}: the load generator used {percent(row.busiest_load)} of its "
+            f"core in its busiest round, the broker {percent(row.broker_share)}: the load may have set the pace"
         )
     if row.shape.slow:
         notes.append(

@@ -14,10 +14,10 @@ from bench.peers import Peer
 from bench.process import Running, running
 from bench.remaining import Remaining
 from bench.report import Table, number, percent, progress
-from bench.runs import Pace, measure
+from bench.runs import Pace, measure, warm_up_seconds
 from bench.selection import BASELINE
 from bench.shapes import BASE, GROUPS, Shape, parse_shapes, shapes_of
-from bench.stats import percentile
+from bench.stats import distribution
 from bench.summary import Run, fanout_table, make_rows
 from bench.tls import make_certificate
 
@@ -26,6 +26,7 @@ QUICK_BUDGET = 240.0
 FULL = Pace(rounds=5, seconds=1.5, warm_up=0.5)
 QUICK = Pace(rounds=2, seconds=0.6, warm_up=0.3)
 _MANY = 2500  # connections: from here on getting in takes longer than measuring
+_FEWEST = 2  # rounds that have a spread
 _OVERHEAD = 0.6
 _SECONDS_PER_CONNECTION = 0.0008
 
@@ -48,13 +49,19 @@ class Fanout:
         return sum(self._rounds(shape) * peers * self._one(shape) for shape in self.shapes)
 
     def _one(self, shape: Shape) -> float:
-        return self.pace.seconds + self.pace.warm_up + _OVERHEAD + shape.connections * _SECONDS_PER_CONNECTION
+        warm_up = max(self.pace.warm_up, warm_up_seconds(shape))
+        return self.pace.seconds + warm_up + _OVERHEAD + shape.connections * _SECONDS_PER_CONNECTION
 
     def _rounds(self, shape: Shape) -> int:
-        return max(1, self.pace.rounds // 3) if shape.connections > _MANY else self.pace.rounds
+        """Return how many rounds a shape has: fewer with many connections, but never one where several are wanted."""
+        fewer = max(_FEWEST, self.pace.rounds // 3)
+        return min(fewer, self.pace.rounds) if shape.connections > _MANY else self.pace.rounds
 
     def measure_all(self) -> None:
-        """Run every shape; the brokers take turns, A B A B, so that a disturbance hits them alike."""
+        """Run every shape; the brokers take turns, so that a disturbance hits them alike.
+
+        Each round begins with another broker, so that none always follows the same neighbour.
+        """
         self._remaining = Remaining(self.estimate())  # its clock begins now
         with tempfile.TemporaryDirectory(prefix="bench-tls-") as folder:
             for shape in self.shapes:
@@ -78,17 +85,25 @@ class Fanout:
 
     def _take_turns(self, shape: Shape, brokers: list[Running]) -> None:
         rounds = self._rounds(shape)
+        failed: set[str] = set()
         for turn in range(rounds):
-            for broker in list(brokers):
+            for broker in rotated(brokers, turn):
+                if broker.peer.name in failed:
+                    continue
                 try:
                     self._measure_one(broker, shape, turn, rounds)
                 except (BenchError, OSError) as error:
                     if broker.peer.name == BASELINE:
                         raise
-                    self._fail(shape, broker.peer, f"failed, {str(error) or type(error).__name__}")
-                    brokers.remove(broker)
+                    self._leave_out(shape, broker.peer, f"failed, {str(error) or type(error).__name__}")
+                    failed.add(broker.peer.name)
         self._remaining.done(rounds * len(self.context.selection.peers) * self._one(shape))
         progress(f"{'':24} {self._remaining.text()}")
+
+    def _leave_out(self, shape: Shape, peer: Peer, reason: str) -> None:
+        """Forget what a peer did in a shape before it failed: rounds of its luckier days are no measurement."""
+        self.runs = [run for run in self.runs if (run.shape, run.peer) != (shape, peer.name)]
+        self._fail(shape, peer, reason)
 
     def _fail(self, shape: Shape, peer: Peer, reason: str) -> None:
         self.failures.append(f"{shape.name}, {peer.name}: {reason}")
@@ -101,7 +116,8 @@ class Fanout:
         progress(
             f"{shape.name:24} round {turn + 1}/{rounds}  {run.peer:11}"
             f" {number(result.per_delivery):>8} us/delivery, broker {percent(result.broker_share)},"
-            f" load {percent(result.load_share)}"
+            f" load {percent(result.load_share)}{'!' if result.load_bound else ''}"
+            f" (kept waiting {percent(result.load_disturbed / result.wall)})"
         )
 
     def document(self) -> dict[str, Any]:
@@ -119,13 +135,16 @@ class Fanout:
         return [replace(table, notes=(*table.notes, *self.failures))]
 
 
-LEVELS = (1, 5, 10, 25, 50, 75, 90, 95, 99, 99.9, 100)
+def rotated(brokers: Sequence[Running], turn: int) -> list[Running]:
+    """Return the brokers in the order of a round: round `turn` begins with number `turn`, counted in a circle."""
+    first = turn % len(brokers) if brokers else 0
+    return [*brokers[first:], *brokers[:first]]
 
 
 def _run_document(run: Run) -> dict[str, Any]:
     document = asdict(run)
     samples = document["result"].pop("completion_ms")
-    document["result"]["completion_ms"] = {str(level): percentile(samples, level) for level in LEVELS}
+    document["result"]["completion_ms"] = distribution(samples)
     return document
 
 

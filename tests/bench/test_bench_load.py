@@ -87,6 +87,8 @@ def test_loop_accounts_for_every_message(reader: CpuReader, count: int) -> None:
             assert result.wall >= 0.05
             assert result.broker_cpu > 0
             assert result.load_cpu > 0
+            assert result.load_disturbed >= 0
+            assert min(result.user, result.system) >= 0
             assert result.completion_ms
 
 

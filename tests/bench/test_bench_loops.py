@@ -1,6 +1,7 @@
 """Generators for many publishers, many topics, a fixed rate, slow subscribers and TLS: they load and they check."""
 
 import contextlib
+import os
 import select
 import shutil
 import socket
@@ -11,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from bench.budget import BenchError
+from bench.cpu import CpuReader
 from bench.crowd import Member
+from bench.load import RunResult
 from bench.machine import choose_cores
 from bench.peers import PEERS
 from bench.process import running
-from bench.runs import Pace, measure
+from bench.runs import Pace, measure, warm_up
 from bench.shapes import Shape
 from bench.slow import BUFFER, Laggards
 from bench.tls import make_certificate
@@ -66,6 +69,37 @@ def test_shape_is_delivered_to_everyone(shape: Shape, receivers: int) -> None:
     assert result.deliveries == result.messages * receivers > 0
     assert result.broker_cpu > 0
     assert result.completion_ms
+
+
+class Trickle:
+    """A generator that gets some messages through in each run."""
+
+    def __init__(self, messages: int) -> None:
+        self.messages = messages
+        self.runs = 0
+
+    def run(self, seconds: float, broker: CpuReader) -> RunResult:
+        del broker
+        self.runs += 1
+        return RunResult(self.messages, self.messages, seconds, 0.0, 0.0, 0.0, [])
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def test_warm_up_lasts_until_enough_messages() -> None:
+    """Runs of 60 messages are repeated until there are 200; a run of many is enough by itself."""
+    reader = CpuReader(os.getpid(), CORE)
+    slow, fast = Trickle(60), Trickle(5000)
+    assert (warm_up(slow, 0.01, reader), slow.runs) == (240, 4)
+    assert (warm_up(fast, 0.01, reader), fast.runs) == (5000, 1)
+
+
+def test_warm_up_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shape whose messages take too long is not waited for."""
+    monkeypatch.setattr("bench.runs._WARM_SECONDS", 0.0)
+    loop = Trickle(1)
+    assert (warm_up(loop, 0.01, CpuReader(os.getpid(), CORE)), loop.runs) == (1, 1)
 
 
 def test_paced_sends_what_is_due_and_times_each_delivery() -> None:

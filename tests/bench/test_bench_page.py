@@ -1,7 +1,7 @@
 """From a result to plots and to the page on performance."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +9,15 @@ import pytest
 
 from bench import cli, plots
 from bench.budget import BenchError
-from bench.commands import fanout
+from bench.commands import fanout, full
 from bench.commands.fanout import Fanout
 from bench.commands.full import Full
 from bench.context import Context
-from bench.load import RunResult
+from bench.load import BUSY_SHARE, RunResult
 from bench.machine import choose_cores, machine_facts
 from bench.page import blocks, markdown, merged, refreshed
+from bench.peers import PEERS
+from bench.process import Running
 from bench.remaining import Remaining
 from bench.report import Table
 from bench.runs import Pace
@@ -25,8 +27,9 @@ from bench.summary import Run
 
 
 def run(peer: str, shape: Shape, cpu: float) -> Run:
-    samples = [1.0, 2.0, 3.0]
-    return Run(shape, peer, 0, RunResult(1000, 1000, 1.0, cpu, 0.5, 0.0, samples, cut_off=2, grown_kib=3072))
+    samples = [1.0] * 400 + [2.0] * 590 + [3.0] * 10
+    result = RunResult(1000, 1000, 1.0, cpu, 0.5, 0.0, samples, cut_off=2, grown_kib=3072)
+    return Run(shape, peer, 0, replace(result, user=0.75, system=0.25, load_disturbed=0.04))
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +59,7 @@ def test_blocks_compare_with_the_best_peer(document: dict[str, Any]) -> None:
     """A line per shape: every broker's cost, and ours against the best that is not the floor."""
     made = blocks(document)
     assert "| 1, 256 in flight | 1.00 | 2.00 | 0.500 | 0.500 (bun) |" in made["shapes-base"]
-    assert "| 100, 1000 messages/s | 2.00 / 3.00 / 3.00 |" in made["latencies"]
+    assert "| 100, 1000 messages/s | 2.00 / 2.00 / 3.00 |" in made["latencies"]
     assert "| ours | 1.00x | 3.00 | 2 | 1,000 |" in made["slow-memory"]
 
 
@@ -75,6 +78,68 @@ def test_blocks_show_tables_with_notes_and_what_is_missing(document: dict[str, A
     assert made["memory"].endswith("a note")
     assert made["restart"] == "Not measured in this run."
     assert "- `nats`: skipped, not installed" in made["facts"]
+
+
+def test_details_show_the_message_the_system_and_the_generator(document: dict[str, Any]) -> None:
+    """A single round has no spread; user and system time, and what kept the generator waiting, have their columns."""
+    line = next(
+        line for line in blocks(document)["details"].splitlines() if line.startswith("| 10, 256 in flight | bun")
+    )
+    cells = [cell.strip() for cell in line.strip("| ").split("|")]
+    assert cells[2:6] == ["2.00", "-", "2.00", "2.00"]
+    assert cells[-4:] == ["75% / 25%", "0%", "50%", "4%"]
+
+
+def test_busy_generator_is_marked_in_every_table(document: dict[str, Any]) -> None:
+    """A figure that the load generator may have made carries a mark, and the table says what it means."""
+    busy = json.loads(json.dumps(document))
+    for row in busy["parts"]["fanout"]["rows"]:
+        row["busiest_load"] = 0.901 if row["peer"] == "bun" else BUSY_SHARE
+    made = blocks(busy)
+    assert "| 1, 256 in flight | 1.00 | 2.00! |" in made["shapes-base"]
+    assert "| 2.00 / 2.00 / 3.00 | 2.00 / 2.00 / 3.00! |" in made["latencies"]
+    for name in ("shapes-base", "latencies", "details"):
+        assert made[name].count("`!`: the load generator used over 90% of its core") == 1
+    assert "`!`" not in made["capacity"]
+    assert "`!`" not in blocks(document)["details"]
+
+
+def test_shape_in_two_results_comes_from_the_one_with_its_group(document: dict[str, Any]) -> None:
+    """What stands in one table was measured together: the idle table's first line is not the base table's."""
+    first = json.loads(json.dumps(document))
+    fanout_part = first["parts"]["fanout"]
+    fanout_part["rows"] = [row for row in fanout_part["rows"] if "idle" not in row["name"]]
+    later = {"machine": document["machine"], **json.loads(json.dumps(document["parts"]["fanout"]))}
+    wanted = {shape.name for shape in GROUPS["idle"]}
+    later["rows"] = [{**row, "per_delivery": 7.0} for row in later["rows"] if row["name"] in wanted]
+    made = blocks(merged(first, [later]))
+    assert "| 10, 256 in flight | 7.00 | 7.00 |" in made["shapes-idle"]
+    assert "| 10, 256 in flight | 1.00 | 2.00 |" in made["shapes-base"]
+    assert "| 10, 256 in flight + | ours | 7.00 |" in made["details"]
+    assert "`+`: from a result that was added" in made["details"]
+
+
+def test_merged_refuses_another_pace(document: dict[str, Any]) -> None:
+    """Rounds of other length or number do not stand in one table."""
+    later = {"machine": document["machine"], **document["parts"]["fanout"]}
+    later["pace"] = {**later["pace"], "seconds": 0.4}
+    with pytest.raises(BenchError, match=r"result 1 to be added has another pace, 1 rounds of 0.4 s .* not 1 rounds"):
+        merged(document, [later])
+
+
+def test_result_of_an_older_benchmark() -> None:
+    """Rows that lack what is shown now are refused with what to do."""
+    with pytest.raises(BenchError, match="older version of this benchmark: measure again"):
+        plots.rows_of({"rows": [{"shape": {"subscribers": 1, "window": 1}, "peer": "ours"}]})
+
+
+def test_line_of_a_plot_never_mixes_windows(document: dict[str, Any]) -> None:
+    """Shapes of a line differ in their subscribers and in nothing else."""
+    rows = plots.rows_of(document)
+    for window in (1, 16, 256):
+        line = plots._by_subscribers(rows, window)
+        assert {replace(shape, subscribers=1) for shape in line} == {Shape(1, window)}
+        assert [shape.subscribers for shape in line] == sorted({shape.subscribers for shape in line})
 
 
 def test_merged_adds_only_what_is_missing(document: dict[str, Any]) -> None:
@@ -101,6 +166,8 @@ def test_merged_refuses_what_cannot_be_compared(document: dict[str, Any]) -> Non
         merged(json.loads(json.dumps(document)), [{"machine": document["machine"]}])
     with pytest.raises(BenchError, match="python -m bench full"):
         merged({"rows": []}, [])
+    with pytest.raises(BenchError, match="did not reach the fan-out"):
+        merged({**document, "parts": {}}, [])
 
 
 def test_blocks_of_another_command() -> None:
@@ -139,7 +206,7 @@ def test_report_refreshes_page_and_plots(document: dict[str, Any], tmp_path: Pat
     images = tmp_path / "images"
     assert cli.main(["report", str(result), "--page", str(page), "--images", str(images)]) == 0
     assert "2.10" in page.read_text()
-    names = {"fan-out", "latency", "subscribers", "sizes", "idle"}
+    names = {"fan-out", "latency", "subscribers", "messages", "sizes", "idle"}
     assert {file.name for file in images.iterdir()} == {f"{name}.{kind}" for name in names for kind in ("svg", "png")}
 
 
@@ -179,6 +246,59 @@ def test_full_and_usual_commands_are_declared() -> None:
     assert (options.rounds, options.seconds) == (6, 0.5)
     measured = Fanout(Context(Selection((), {}), choose_cores()), (), fanout.pace_of(options, fanout.FULL))
     assert (measured._rounds(Shape(10, 1)), measured._rounds(Shape(9000, 1))) == (6, 2)
+
+
+@pytest.mark.parametrize(("rounds", "wanted"), [(1, 1), (2, 2), (3, 2), (5, 2), (9, 3)])
+def test_many_connections_have_two_rounds_at_least(rounds: int, wanted: int) -> None:
+    """A figure has a spread wherever several rounds were asked for."""
+    measured = Fanout(Context(Selection((), {}), choose_cores()), (), Pace(rounds, 1.0, 0.1))
+    assert measured._rounds(Shape(9000, 1)) == wanted
+
+
+def test_whole_benchmark_stays_under_fifty_minutes() -> None:
+    """With every peer that there is, by its own estimate, and each shape has at least two rounds."""
+    everyone = Context(Selection(tuple(PEERS.values()), {}), choose_cores(), quick=True)
+    measured = Full(Context(select(["ours"]), choose_cores()), full.PACE)
+    for name in ("memory", "connections", "restart", "latency", "fanout"):
+        part = measured.parts[name]
+        assert hasattr(part, "context")
+        part.context = everyone
+    assert measured.estimate() < 50 * 60
+    fan_out = measured.parts["fanout"]
+    assert isinstance(fan_out, Fanout)
+    assert min(fan_out._rounds(shape) for shape in fan_out.shapes) == 2
+
+
+def _running(name: str) -> Running:
+    return Running(PEERS[name], 1, 1)
+
+
+def test_rounds_begin_with_another_broker_each() -> None:
+    """Round r begins with broker r, counted in a circle; everybody has a turn."""
+    brokers = [_running(name) for name in ("ours", "bun", "nats")]
+    first = [[broker.peer.name for broker in fanout.rotated(brokers, turn)] for turn in range(4)]
+    assert first == [["ours", "bun", "nats"], ["bun", "nats", "ours"], ["nats", "ours", "bun"], ["ours", "bun", "nats"]]
+    assert fanout.rotated([], 3) == []
+
+
+def test_peer_that_fails_later_is_left_out(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its earlier rounds are dropped, it has no further turn, the others go on, and the reason is kept."""
+    shape, turns = Shape(10, 1), iter(range(100))
+    seen: list[str] = []
+
+    def measured_one(broker: Running, shape: Shape, _core: int, _pace: Pace) -> RunResult:
+        seen.append(broker.peer.name)
+        if broker.peer.name == "bun" and next(turns) == 1:
+            raise BenchError("it lost a message")
+        return run(broker.peer.name, shape, 0.001).result
+
+    monkeypatch.setattr(fanout, "measure", measured_one)
+    measurement = Fanout(Context(Selection((), {}), choose_cores()), (shape,), Pace(3, 1.0, 0.1))
+    measurement._take_turns(shape, [_running("ours"), _running("bun")])
+    assert [found.peer for found in measurement.runs] == ["ours"] * 3
+    assert measurement.failures == ["10, one at a time, bun: failed, it lost a message"]
+    assert seen == ["ours", "bun", "bun", "ours", "ours"]
+    assert "load 50% (kept waiting 4%)" in capsys.readouterr().err
 
 
 def test_no_command_is_the_standard_one(capsys: pytest.CaptureFixture[str]) -> None:

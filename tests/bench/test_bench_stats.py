@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.stats import median, percentile, spread
+from bench.stats import distribution, grouped, median, percentile, spread, tail
 
 numbers = st.lists(st.floats(min_value=0.001, max_value=1e9), min_size=1)
 
@@ -34,6 +34,24 @@ def test_percentile_of_nothing_is_refused() -> None:
         percentile([], 50)
 
 
+@pytest.mark.parametrize(("percent", "needed"), [(99, 100), (99.9, 1000)])
+def test_tail_needs_values_beyond_it(percent: float, needed: int) -> None:
+    """The 99th needs 100 values and the 99.9th 1,000; with fewer there is none."""
+    assert tail(range(needed - 1), percent) is None
+    assert tail(range(needed), percent) == needed - 2
+
+
+def test_tail_of_the_middle_and_the_end() -> None:
+    """The median and the largest need but one value."""
+    assert (tail([5], 50), tail([5], 100)) == (5, 5)
+    assert distribution([5])["99"] is None
+
+
+def test_grouped_keeps_the_order() -> None:
+    """Keys and items stand in the order in which they came."""
+    assert list(grouped([3, 2, 5, 4], lambda value: value % 2).items()) == [(1, [3, 5]), (0, [2, 4])]
+
+
 @given(numbers, st.floats(min_value=0, max_value=100))
 def test_percentile_is_always_a_measured_value(values: list[float], percent: float) -> None:
     """Whatever is asked for, the answer was measured."""
@@ -41,7 +59,8 @@ def test_percentile_is_always_a_measured_value(values: list[float], percent: flo
 
 
 def test_spread_is_the_range_over_the_median() -> None:
-    """8 to 12 around 10 is 40 %; one value has no spread."""
+    """8 to 12 around 10 is 40 %; one value has no spread, which is not the same as none."""
     assert spread([10, 8, 12]) == pytest.approx(0.4)
-    assert spread([7]) == 0
+    assert spread([7]) is None
+    assert spread([7, 7]) == 0
     assert spread([0, 0]) == 0

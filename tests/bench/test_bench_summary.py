@@ -42,7 +42,7 @@ def test_rows_are_medians_over_rounds() -> None:
     assert row.spread == pytest.approx(1.5)
     assert row.messages_per_second == pytest.approx(500)
     assert row.deliveries_per_second == pytest.approx(5000)
-    assert (row.completion_p50, row.completion_p99) == (1.0, 2.0)
+    assert (row.completion_p50, row.completion_p99, row.completion_p999) == (1.0, None, None)
     assert row.disturbed == pytest.approx(0.05)
 
 
@@ -69,12 +69,29 @@ def test_table_without_ours_has_no_ratio() -> None:
 
 
 def test_table_says_when_the_load_was_too_busy() -> None:
-    """Above 90 % of a core the run is marked, at 90 % it is not."""
+    """Above 90 % of a core in one round of many the row is marked, at 90 % it is not."""
     calm = Run(SHAPE, "calm", 0, replace(RESULT, load_cpu=1.8))
-    busy = Run(SHAPE, "busy", 0, replace(RESULT, load_cpu=1.9))
-    text = fanout_table(make_rows([calm, busy]), "ours").text()
-    assert "! 10, 256 in flight, busy: the load generator used 95% of its core" in text
+    busy = [Run(SHAPE, "busy", turn, replace(RESULT, load_cpu=used)) for turn, used in enumerate((1.9, 0.2, 0.2))]
+    text = fanout_table(make_rows([calm, *busy]), "ours").text()
+    assert "! 10, 256 in flight, busy: the load generator used 95% of its core in its busiest round" in text
     assert "calm: the load generator" not in text
+
+
+def test_row_of_a_single_round_has_no_spread() -> None:
+    """One round reads as a dash, rounds that agree as 0 %."""
+    once, twice = make_rows([run("once", 0, 1), run("twice", 0, 1), run("twice", 1, 1)])
+    assert (once.spread, twice.spread) == (None, 0.0)
+    cells = [row[HEAD.index("spread")] for row in fanout_table([once, twice], "ours").rows]
+    assert cells == ["-", "0%"]
+
+
+def test_row_shows_user_system_and_what_kept_the_generator() -> None:
+    """Ticks of all rounds are put together; a run too short for a tick has no share."""
+    results = [replace(RESULT, user=0.01, system=0.02, load_disturbed=0.2), replace(RESULT, user=0.03, system=0.02)]
+    (row,) = make_rows([Run(SHAPE, "ours", turn, result) for turn, result in enumerate(results)])
+    assert (row.user_share, row.system_share) == pytest.approx((0.5, 0.5))
+    assert row.load_disturbed == pytest.approx(0.05)
+    assert make_rows([run("ours", 0, 1)])[0].system_share is None
 
 
 def test_shape_names_what_differs() -> None:

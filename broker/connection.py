@@ -78,7 +78,6 @@ class Connection(asyncio.Protocol):
         "held",
         "judge",
         "line",
-        "losing",
         "lost",
         "needed",
         "number",
@@ -121,8 +120,6 @@ class Connection(asyncio.Protocol):
         """The transport is gone; nothing may be written."""
         self.paused = False
         """The transport's buffer is above its high-water mark."""
-        self.losing = False
-        """Messages are being dropped (`slow_consumer = "drop"`); logged once until it caught up."""
         self.held: list[bytes] | None = []
         """Batches that wait for the end of `settle_time`, shared with all subscribers; None after it."""
         self.queued = 0
@@ -144,11 +141,10 @@ class Connection(asyncio.Protocol):
         self.heard = True
         """A byte came since the last look."""
         self.heard_at = 0.0
+        """When it was last looked whether a byte came, and one had; the first look sets it."""
         self.due = math.inf
-        settings = core.settings
         self.rates: Rates | None = None
-        if settings.message_rate or settings.byte_rate:
-            self.rates = Rates(settings.message_rate, settings.byte_rate, core.clock())
+        """There once it has published: 200 bytes that most connections never need."""
 
     @property
     def gone(self) -> bool:
@@ -170,11 +166,10 @@ class Connection(asyncio.Protocol):
         core.census.admit(self.address, self.user)
         core.counters.opened += 1
         core.log.info("open", id=self.number, user=self.user, address=self.address, topic=short_topic(self.topic.name))
-        self.heard_at = core.clock()
         if settings.ping_interval:
             quiet = max(QUIET_START, settings.ping_interval)
             # Clients that came together are not pinged together.
-            core.deadlines.set(self, self.heard_at + random.uniform(QUIET_START, quiet))  # noqa: S311
+            core.deadlines.set(self, core.clock() + random.uniform(QUIET_START, quiet))  # noqa: S311
         if settings.settle_time:
             core.loop.call_later(settings.settle_time, self._settle)
         else:
@@ -309,12 +304,16 @@ class Connection(asyncio.Protocol):
         return data
 
     def _publish(self, frames: list[bytes]) -> None:
+        settings = self.core.settings
         count = allowed = len(frames)
-        if self.rates is not None:
-            allowed = self.rates.allow(frames, self.core.clock())
+        if settings.message_rate or settings.byte_rate:
+            now = self.core.clock()
+            if self.rates is None:
+                self.rates = Rates(settings.message_rate, settings.byte_rate, now)
+            allowed = self.rates.allow(frames, now)
             if allowed < count:
                 frames = frames[:allowed]
-        if self.core.settings.binary_as_text:
+        if settings.binary_as_text:
             frames = [as_text(frame) for frame in frames]
         if allowed:
             self.received += allowed
@@ -400,8 +399,8 @@ class Connection(asyncio.Protocol):
         core.counters.dropped[SLOW_CONSUMER.token] += messages
         if core.settings.slow_consumer == "close":
             self._too_slow(f"{waiting} bytes wait (max_queued_bytes {core.settings.max_queued_bytes})")
-        elif not self.losing:
-            self.losing = True
+        elif self not in core.losing:  # once until it has caught up
+            core.losing.add(self)
             core.counters.slow_consumers += 1
             core.log.warning("dropping", id=self.number, user=self.user, reason=SLOW_CONSUMER.token, queued=waiting)
         return 0
@@ -423,12 +422,13 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """Notice that the client has caught up."""
-        self.paused = self.losing = False
+        self.paused = False
         self._catch_up()
 
     def _catch_up(self) -> None:
         if self in self.core.behind:
             self.core.behind.discard(self)
+            self.core.losing.discard(self)
             self.topic.caught_up()
 
     def queued_bytes(self) -> int:

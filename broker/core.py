@@ -83,6 +83,8 @@ class Core:
         """Handshakes that are not over, and sockets that wait for the other side to hang up."""
         self.behind: set[Behind] = set()
         """Open connections whose write side is paused."""
+        self.losing: set[Behind] = set()
+        """Of these, the ones whose messages are being dropped (`slow_consumer = "drop"`)."""
         self.draining = False
         """True from the first signal to stop: nobody new comes in."""
         self.draining_retry = 1.0

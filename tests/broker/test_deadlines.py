@@ -126,7 +126,7 @@ def test_deadline_that_is_forgotten_is_let_go_of_at_once() -> None:
     for item in (gone, over, gone):
         wheel.forget(item)
         assert item.due == math.inf
-    assert gone not in [item for slot in wheel.slots.values() for item in slot]
+    assert gone not in [item for _, waiting in wheel.slots.values() for item in waiting]
     wheel.tick(111.0)
     assert (gone.called, over.called, other.called) == ([], [], [111.0])
 

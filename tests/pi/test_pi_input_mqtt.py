@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,10 +108,19 @@ async def test_flood_of_quality_zero_is_bounded(
 ) -> None:
     """What comes without acknowledgement faster than it is stored does not fill the memory; the rest is not lost."""
     monkeypatch.setattr(mqtt_session, "_MAX_WAITING", 3)
+    seen: list[object] = []
+    take = mqtt_session.Session._on_message
+
+    def note(self: mqtt_session.Session, message: Any) -> None:
+        take(self, message)
+        seen.append(message)
+
+    monkeypatch.setattr(mqtt_session.Session, "_on_message", note)
     async with running(rig.open(taker)):
         taker.open.clear()
         await rig.publish(*(b"%d" % number for number in range(20)), qos=0)
         await rig.publish(b"sure", qos=1)
+        await until(lambda: len(seen) == 21)
         taker.open.set()
         await until(lambda: taker.stored[-1:] == [b"sure"])
         assert len(taker.stored) < 20

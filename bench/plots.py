@@ -183,30 +183,27 @@ def _subscribers(rows: Rows) -> Any:
 
 def _messages(rows: Rows) -> Any:
     """Draw the cost of a message, one at a time, against the number of subscribers."""
-    shapes = _by_subscribers(rows, 1)
-    if len(shapes) < 2:
-        return None
-    figure, panels = _panels(1, 1, 3.8)
-    figure.set_figwidth(6.4)
-    _lines(rows, panels, [shapes], lambda shape: shape.subscribers, "per_message")
-    panels[0].set_xlabel("subscribers")
-    panels[0].set_ylabel("broker CPU per message, one at a time, µs")
-    _plain_numbers(panels[0], [shape.subscribers for shape in shapes])
-    _legend(figure, panels[0])
-    return figure
+    label = "broker CPU per message, one at a time, µs"
+    return _per_message(rows, _by_subscribers(rows, 1), lambda shape: shape.subscribers, "subscribers", label)
 
 
 def _sizes(rows: Rows) -> Any:
     """Draw the cost of a message against its size."""
-    shapes = sorted(GROUPS["sizes"], key=lambda shape: shape.size)
-    if sum(bool(found(rows, shape)) for shape in shapes) < 2:
+    shapes = [shape for shape in sorted(GROUPS["sizes"], key=lambda shape: shape.size) if found(rows, shape)]
+    label = "broker CPU per message to 10 subscribers, µs"
+    return _per_message(rows, shapes, lambda shape: shape.size, "payload, bytes", label)
+
+
+def _per_message(rows: Rows, shapes: Sequence[Shape], place: Callable[[Shape], int], across: str, upwards: str) -> Any:
+    """Draw a line for each broker through what a message costs in some shapes; None for fewer than two."""
+    if len(shapes) < 2:
         return None
     figure, panels = _panels(1, 1, 3.8)
     figure.set_figwidth(6.4)
-    _lines(rows, panels, [shapes], lambda shape: shape.size, "per_message")
-    panels[0].set_xlabel("payload, bytes")
-    panels[0].set_ylabel("broker CPU per message to 10 subscribers, µs")
-    _plain_numbers(panels[0], [shape.size for shape in shapes])
+    _lines(rows, panels, [shapes], place, "per_message")
+    panels[0].set_xlabel(across)
+    panels[0].set_ylabel(upwards)
+    _plain_numbers(panels[0], [place(shape) for shape in shapes])
     _legend(figure, panels[0])
     return figure
 

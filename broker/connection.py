@@ -201,13 +201,13 @@ class Connection(asyncio.Protocol):
                 return
             data = bytes(pending)
             self.pending = None
-        if self.topic.behind and self._must_wait():
+        self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        if self.topic.behind and not self.lost and self.topic.nobody_keeps_up(self.paused, self.core.clock()):
             self._wait_for_readers(data)
         else:
             self._work(data)
-
-    def _must_wait(self) -> bool:
-        return not self.lost and self.topic.nobody_keeps_up(self.paused, self.core.clock())
 
     def _work(self, data: bytes) -> None:
         """Handle one turn's share of `data`: what is common here, from the first odd byte on in `_consume`."""
@@ -281,14 +281,9 @@ class Connection(asyncio.Protocol):
 
     def _resume(self) -> None:
         """Go on with what was left: the next turn, a turn after a reader caught up, or when waiting is over."""
-        if not self.resting:
-            return
-        data = self._next_share()
-        if self.topic.behind and self._must_wait():
-            self._wait_for_readers(data)
-            return
-        self._work(data)
-        self._after_share()
+        if self.resting:
+            self._take(self._next_share())
+            self._after_share()
 
     def _after_share(self) -> None:
         if self.resting:

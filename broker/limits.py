@@ -30,9 +30,7 @@ class TokenBucket:
 
     def take(self, amount: int, now: float) -> int:
         """Take up to `amount` units and return how many there were, whole units only."""
-        if now > self.stamp:  # as `_fill`, without a call: this is done for every message
-            self.tokens = min(self.burst, self.tokens + (now - self.stamp) * self.rate)
-            self.stamp = now
+        self._fill(now)
         taken = amount if amount <= self.tokens else max(0, int(self.tokens))
         self.tokens -= taken
         return taken

@@ -86,8 +86,8 @@ class Counters:
         self.relay_sum = 0.0
 
     def observe_relay(self, seconds: float) -> None:
-        """Count one flush in its bucket, the first for most."""
-        self.relay_times[0 if seconds <= RELAY_BUCKETS[0] else bisect.bisect_left(RELAY_BUCKETS, seconds)] += 1
+        """Count one flush in its bucket."""
+        self.relay_times[bisect.bisect_left(RELAY_BUCKETS, seconds)] += 1
         self.relay_sum += seconds
 
 

@@ -32,7 +32,7 @@ from broker.linger import Linger
 from broker.logs import describe, short_topic
 from broker.metrics import code_label
 from broker.rates import Rates
-from broker.topics import Topic
+from broker.topics import Topic, withheld
 
 TURN: Final = 64 * 1024
 """Bytes one connection may have handled in one turn of the loop; then the others come first."""
@@ -191,9 +191,25 @@ class Connection(asyncio.Protocol):
     # -- bytes in
 
     def data_received(self, data: bytes) -> None:
-        """Take what the socket gave."""
+        """Take what the socket gave: what is common here, from the first odd byte on in `_consume`."""
+        core = self.core
         self.heard = True
-        self.core.counters.received_bytes += len(data)
+        core.counters.received_bytes += len(data)
+        if self.pending is not None or self.judge is not None or self.topic.behind:
+            self._take_behind(data)
+            return
+        try:
+            frames: list[bytes] = []
+            pos = scan(data, 0, TURN, TURN_FRAMES, frames, core.unmask, core.max_message_size)
+            if frames:
+                self._publish(frames)
+            if pos < len(data):
+                self._consume(data, pos, len(frames))
+        except Exception as error:  # noqa: BLE001 - a fault of ours ends this connection and no other
+            self.fault(error)
+
+    def _take_behind(self, data: bytes) -> None:
+        """Take bytes that may have to wait: for the rest of their frame, for this sender's next turn or for readers."""
         pending = self.pending
         if pending is not None:
             pending += data
@@ -210,17 +226,10 @@ class Connection(asyncio.Protocol):
             self._work(data)
 
     def _work(self, data: bytes) -> None:
-        """Handle one turn's share of `data`: what is common here, from the first odd byte on in `_consume`."""
+        """Handle one turn's share of `data`."""
         try:
-            pos = 0
-            frames: list[bytes] = []
-            if self.judge is None:
-                pos = scan(data, 0, TURN, TURN_FRAMES, frames, self.core.unmask, self.core.settings.max_message_size)
-            if frames:
-                self._publish(frames)
-            if pos < len(data):
-                self._consume(data, pos, len(frames))
-        except Exception as error:  # noqa: BLE001 - a fault of ours ends this connection and no other
+            self._consume(data, 0, 0)
+        except Exception as error:  # noqa: BLE001 - as in data_received
             self.fault(error)
 
     def _consume(self, data: bytes, pos: int, taken: int) -> None:
@@ -228,13 +237,20 @@ class Connection(asyncio.Protocol):
 
         Args:
             data: as the socket gave it.
-            pos: where a frame begins that `scan` left.
+            pos: where a frame begins.
             taken: frames of this turn before it.
         """
-        max_size = self.core.settings.max_message_size
+        core, max_size = self.core, self.core.max_message_size
         size, odd = len(data), 0
         replies: list[bytes] = []  # they leave in one write
         while pos < size and self.state is not State.GONE:
+            if self.judge is None:
+                frames: list[bytes] = []
+                pos = scan(data, pos, TURN, TURN_FRAMES - taken, frames, core.unmask, max_size)
+                if frames:
+                    taken += len(frames)
+                    self._publish(frames)
+                    continue
             if pos >= TURN or taken >= TURN_FRAMES or odd >= TURN_ODD_FRAMES:
                 self._rest(data, pos)
                 break
@@ -246,12 +262,6 @@ class Connection(asyncio.Protocol):
             self._judge(data[pos:stop], replies)
             odd += 1
             pos = stop
-            if self.judge is None and not self.gone:
-                frames: list[bytes] = []
-                pos = scan(data, pos, TURN, TURN_FRAMES - taken, frames, self.core.unmask, max_size)
-                if frames:
-                    taken += len(frames)
-                    self._publish(frames)
         self._answer(replies)
 
     def _answer(self, replies: list[bytes]) -> None:
@@ -299,23 +309,25 @@ class Connection(asyncio.Protocol):
         return data
 
     def _publish(self, frames: list[bytes]) -> None:
-        settings = self.core.settings
-        count = allowed = len(frames)
-        if settings.message_rate or settings.byte_rate:
-            now = self.core.clock()
-            if self.rates is None:
-                self.rates = Rates(settings.message_rate, settings.byte_rate, now)
-            allowed = self.rates.allow(frames, now)
-            if allowed < count:
-                frames = frames[:allowed]
-        if settings.binary_as_text:
+        core = self.core
+        now = core.clock()
+        count = len(frames)
+        if core.rated:
+            count = (self.rates or self._begin_rates(now)).allow(frames, now)
+        if core.binary_as_text:
             frames = [as_text(frame) for frame in frames]
-        if allowed:
-            self.received += allowed
-            self.core.topics.publish(self.topic, self, frames[0] if allowed == 1 else b"".join(frames), allowed)
-        if allowed < count:
-            self.core.counters.dropped[CLIENT_RATE_LIMITED.token] += count - allowed
+        if count:
+            self.received += count
+            data = frames[0] if count == 1 else b"".join(frames[:count])
+            core.topics.publish(self.topic, self, data, count, now)
+        if count < len(frames):
+            core.counters.dropped[CLIENT_RATE_LIMITED.token] += len(frames) - count
             self.close(CLIENT_RATE_LIMITED, "message_rate or byte_rate is exceeded")
+
+    def _begin_rates(self, now: float) -> Rates:
+        settings = self.core.settings
+        self.rates = Rates(settings.message_rate, settings.byte_rate, now)
+        return self.rates
 
     def _judge(self, frame: bytes, replies: list[bytes]) -> None:
         judge, settings = self.judge, self.core.settings
@@ -351,7 +363,7 @@ class Connection(asyncio.Protocol):
         """
         self.lost = True
         self.line = None
-        self.topic.connect(self, None)
+        self.topic.connect(self, withheld)
         self.core.census.open -= 1
         self.core.on_change()
         if self.state is State.GONE:
@@ -407,7 +419,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Notice that the client reads more slowly than its topic sends: from here on sizes are looked at."""
         self.paused = True
-        self.topic.connect(self, None)
+        self.topic.connect(self, withheld)
         self.queued = 0
         self.unsent = self.queued_bytes() + unacknowledged(self.transport)
         self.taken_at = self.core.clock()
@@ -501,7 +513,7 @@ class Connection(asyncio.Protocol):
         if self.gone:  # even this was too much for a slow one
             return
         self.state = State.LEAVING
-        self.topic.connect(self, None)
+        self.topic.connect(self, withheld)
         self.core.deadlines.set(self, self.core.clock() + self.core.settings.close_timeout)
 
     def _settle_now(self) -> None:

@@ -75,7 +75,7 @@ class Core:
         self.log: Final = Log()
         self.counters = Counters()
         self.census = Census(settings, max_connections)
-        self.topics = Topics(loop.call_soon, self.clock, observe=self.counters.observe_relay)
+        self.topics = Topics(loop.call_soon, self.clock, observe=self.counters.relays.append)
         self.auth = Authenticator(settings, self.counters, self.clock)
         self.deadlines = Deadlines(self.clock())
         self.unmask: Callable[[bytes, bytes], bytes] = apply_mask
@@ -100,6 +100,11 @@ class Core:
         self.settings = settings
         self.census.settings = settings
         self.auth.configure(settings)
+        # What each message asks for stands here as plain attributes: pydantic's cost three times as much.
+        self.max_message_size = settings.max_message_size
+        self.binary_as_text = settings.binary_as_text
+        self.rated = bool(settings.message_rate or settings.byte_rate)
+        """Whether `message_rate` or `byte_rate` is set."""
         self.topics.max_topics = settings.max_topics
         self.topics.max_subscribers = settings.max_subscribers_per_topic
         self.topic_allowed = re.compile(settings.topic_pattern, re.DOTALL).fullmatch
@@ -119,7 +124,8 @@ class Core:
             yield from cast("tuple[Client, ...]", tuple(topic.members))
 
     def tick(self, now: float) -> None:
-        """Run the deadlines that are over."""
+        """Run the deadlines that are over, and sort what was measured since the last tick."""
+        self.counters.count_relays()
         self.deadlines.tick(now)
         self.topics.tick(now)
 

@@ -118,15 +118,15 @@ def scan(  # noqa: PLR0912 - the hot loop: a call for a branch would cost more t
         The index of the first byte that was not taken.
     """
     end = len(data)
-    stop = min(stop, end - 6)  # the shortest frame that carries a byte has 7
-    begin, append = _begin, out.append
+    if stop > end - 6:  # noqa: PLR1730 - a call less; the shortest frame that carries a byte has 7
+        stop = end - 6
+    if pos >= stop:
+        return pos
     for _ in range(most):
-        if pos >= stop:
-            break
         try:
-            opcode, size, extended, mask = begin(data, pos)
+            opcode, size, extended, mask = _begin(data, pos)
         except struct.error:  # a frame of 7 bytes stands last
-            opcode, size, extended, mask = begin(data[pos:] + b"\0")
+            opcode, size, extended, mask = _begin(data[pos:] + b"\0")
         if opcode == TEXT:
             headers = _TEXT_HEADERS
         elif opcode == BINARY:
@@ -153,8 +153,10 @@ def scan(  # noqa: PLR0912 - the hot loop: a call for a branch would cost more t
         payload = unmask(data[body:after], mask)
         if opcode == TEXT and not payload.isascii() and not is_utf8(payload):
             break
-        append((headers[size] if size < 4096 else _header(opcode, size)) + payload)
+        out.append((headers[size] if size < 4096 else _header(opcode, size)) + payload)
         pos = after
+        if pos >= stop:
+            break
     return pos
 
 

@@ -74,7 +74,6 @@ class Ours(Peer):
             "admin-host": "127.0.0.1",
             "admin-port": free_port(),
             "log-format": "text",
-            "message-rate": 100_000_000,
         }
         if self.certificate:
             settings |= {"tls-certificate": self.certificate.chain, "tls-key": self.certificate.key}

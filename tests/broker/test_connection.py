@@ -27,15 +27,25 @@ def test_message_goes_to_everyone_else_and_never_back(house: MakeHouse) -> None:
     assert [guest.take() for guest in (alice, bob, carol, other)] == [b"", heard("hello"), heard("hello"), b""]
 
 
-def test_messages_of_one_turn_leave_in_one_write(house: MakeHouse) -> None:
-    """Batched per turn of the loop: one write per subscriber, however many messages came."""
+def test_messages_of_one_read_leave_at_once_in_one_write(house: MakeHouse) -> None:
+    """One write per subscriber, however many messages came together, and no turn of the loop in between."""
     here = house()
     alice, bob = exchange(here)
     alice.send(said("one") + said("two"))
-    alice.send(said("three"))
-    here.loop.run()
-    assert bob.take() == heard("one", "two", "three")
+    assert bob.take() == heard("one", "two")
     assert bob.pipe.writes == 1
+
+
+def test_messages_of_the_rest_of_a_turn_leave_in_one_write(house: MakeHouse) -> None:
+    """Who is not the first of a turn of the loop waits for its end: one write per subscriber for all of them."""
+    here = house()
+    alice, bob = exchange(here)
+    carol = here.connect()
+    for guest in (carol, alice, alice, carol):
+        guest.send(said("a") + said("b"))
+    here.loop.run()
+    assert bob.take() == heard(*"ab" * 4)
+    assert bob.pipe.writes == 2
 
 
 def test_messages_of_several_senders_in_one_turn_reach_each_without_its_own(house: MakeHouse) -> None:
@@ -129,6 +139,8 @@ def test_pong_leaves_behind_what_arrived_before_the_ping(house: MakeHouse) -> No
     """A pong means: everything before your ping was fanned out."""
     here = house()
     alice, bob = exchange(here)
+    bob.send(said("first"))
+    assert alice.take() == heard("first")
     bob.send(said("before") + said("it"))
     alice.send(said("mine") + client_frame(PING, b"p"))
     assert alice.take() == b""

@@ -78,8 +78,8 @@ def test_topic_whose_last_member_leaves_with_a_batch_ends_after_it() -> None:
     """Who joins in the same turn gets the batch of who left."""
     stage = Stage()
     topic, first = stage.join("t")
-    stage.topics.publish(topic, first, message("a"), 1)
-    stage.topics.publish(topic, first, message("b"), 1)
+    stage.topics.publish(topic, first, message("a"), 1, stage.clock())
+    stage.topics.publish(topic, first, message("b"), 1, stage.clock())
     stage.topics.leave(topic, first)
     _, second = stage.join("t")
     stage.loop.run()
@@ -141,7 +141,7 @@ def test_answer_waits_for_the_flush_that_is_due() -> None:
     assert sent == [b"nothing to wait for"]
     topic, member = stage.join("t")
     for text in ("a", "b", "c"):
-        stage.topics.publish(topic, None, message(text), 1)
+        stage.topics.publish(topic, None, message(text), 1, stage.clock())
     stage.topics.answer(lambda data: sent.append(data + member.got[-1:]), b"behind ")
     stage.loop.run()
     assert sent[-1] == b"behind c"
@@ -157,7 +157,7 @@ def test_observe_is_told_the_seconds_of_each_flush() -> None:
         return len(data)
 
     topic.connect(member, slow)
-    stage.topics.publish(topic, None, message("a"), 1)
+    stage.topics.publish(topic, None, message("a"), 1, stage.clock())
     stage.loop.run()
     assert sum(stage.observed) == 0.25
 
@@ -174,7 +174,7 @@ def test_rates_tell_the_last_full_span() -> None:
     begin = stage.clock()
     for now, count in ((0.5, 10), (RATE_SPAN + 0.5, 5), (2 * RATE_SPAN + 0.5, 1)):
         stage.clock.now = begin + now
-        stage.topics.publish(topic, sender, message("x") * count, count)
+        stage.topics.publish(topic, sender, message("x") * count, count, stage.clock())
         stage.loop.run()
         if now < RATE_SPAN:
             assert topic.rates(begin + 0.9) == (0.0, 0.0)
@@ -186,7 +186,7 @@ def test_rates_after_a_long_silence_fall_to_nothing() -> None:
     stage = Stage()
     topic, _ = stage.join("t")
     begin = stage.clock()
-    stage.topics.publish(topic, None, message("x") * 100, 100)
+    stage.topics.publish(topic, None, message("x") * 100, 100, stage.clock())
     stage.loop.run()
     assert topic.rates(begin + 50.0) == (2.0, 2.0)
     assert topic.rates(begin + 100.0) == (0.0, 0.0)
@@ -199,9 +199,9 @@ def test_message_that_comes_alone_goes_out_at_once() -> None:
     """After a pause; the next one of the same turn waits for the flush."""
     stage = Stage()
     topic, member = stage.join("t")
-    stage.topics.publish(topic, None, message("a"), 1)
+    stage.topics.publish(topic, None, message("a"), 1, stage.clock())
     assert member.got == message("a")
-    stage.topics.publish(topic, None, message("b"), 1)
+    stage.topics.publish(topic, None, message("b"), 1, stage.clock())
     assert member.got == message("a")
     stage.loop.run()
     assert member.got == message("a") + message("b")
@@ -220,7 +220,7 @@ def test_messages_of_one_turn_are_collected_however_long_the_first_takes() -> No
 
     topic.connect(member, slow)
     for text in "abcd":
-        stage.topics.publish(topic, None, message(text), 1)
+        stage.topics.publish(topic, None, message(text), 1, stage.clock())
         stage.clock.turn(0.00003)
     stage.loop.run()
     assert got == [message("a"), message("b") + message("c") + message("d")]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from broker.frames import BINARY, PONG, TEXT, server_frame
-from broker.topics import Topic, Topics
+from broker.topics import Topic, Topics, withheld
 
 NAMES = st.sampled_from(("", "sms", "Sms", "sms/1", "é"))
 
@@ -104,7 +104,7 @@ class FanOut(RuleBasedStateMachine):
         self.serial += 1
         member = Member(self.serial, live=live, accepts=accepts)
         member.topic = self.topics.join(name, member)
-        member.topic.connect(member, member.take if live else None)
+        member.topic.connect(member, member.take if live else withheld)
         self.model[name].add(member)
         self.joined.append(member)
         return member
@@ -119,7 +119,7 @@ class FanOut(RuleBasedStateMachine):
     def change_pace(self, member: Member, live: bool) -> None:
         """Let a member fall behind or catch up."""
         member.live = live
-        member.topic.connect(member, member.take if live else None)
+        member.topic.connect(member, member.take if live else withheld)
 
     @rule(member=members, room=st.integers(-1, 3))
     def fill_up(self, member: Member, room: int) -> None:
@@ -130,7 +130,7 @@ class FanOut(RuleBasedStateMachine):
     def publish(self, member: Member, payloads: list[bytes]) -> None:
         """Send messages as one read of one sender."""
         frames = [server_frame(TEXT, b"%d" % member.number + payload.hex().encode()) for payload in payloads]
-        self.topics.publish(member.topic, member, b"".join(frames), len(frames))
+        self.topics.publish(member.topic, member, b"".join(frames), len(frames), self.now)
         self.published(member.topic.name, member, frames)
 
     @rule(name=NAMES, payload=st.binary(max_size=3))

@@ -15,6 +15,7 @@ import socket
 from enum import IntEnum
 from typing import Final, Literal
 
+from broker.backlog import Lag, Settling
 from broker.core import Core
 from broker.errors import (
     ABNORMAL,
@@ -75,24 +76,21 @@ class Connection(asyncio.Protocol):
         "due",
         "heard",
         "heard_at",
-        "held",
         "judge",
+        "lag",
         "line",
         "lost",
         "needed",
         "number",
         "origin",
-        "paused",
         "pending",
-        "queued",
         "rates",
         "received",
         "resting",
+        "settling",
         "state",
-        "taken_at",
         "topic",
         "transport",
-        "unsent",
         "user",
     )
 
@@ -118,16 +116,9 @@ class Connection(asyncio.Protocol):
         self.line = line
         self.lost = False
         """The transport is gone; nothing may be written."""
-        self.paused = False
-        """The transport's buffer is above its high-water mark."""
-        self.held: list[bytes] | None = []
-        """Batches that wait for the end of `settle_time`, shared with all subscribers; None after it."""
-        self.queued = 0
-        """Bytes in `held`, then bytes queued while paused since the last look at its progress."""
-        self.unsent = 0
-        """Bytes that the client had not taken at the last look, the kernel's included; only while paused."""
-        self.taken_at = 0.0
-        """When the paused client was last seen to take a byte."""
+        self.settling: Settling | None = Settling()
+        self.lag: Lag | None = None
+        """There while the transport's buffer is above its high-water mark."""
         self.pending: bytearray | None = None
         """Bytes of a frame that is not complete, or what the next turn will handle."""
         self.needed = 0
@@ -179,9 +170,9 @@ class Connection(asyncio.Protocol):
 
     def _settle(self) -> None:
         """Send what was published since the 101, and from now on directly."""
-        held, self.held, self.queued = self.held, None, 0
-        if held and self.state is State.OPEN and not self.lost:
-            self.transport.writelines(held)
+        settling, self.settling = self.settling, None
+        if settling is not None and settling.batches and self.state is State.OPEN and not self.lost:
+            self.transport.writelines(settling.batches)
 
     def _write(self, data: bytes) -> int:
         """Stand in for the socket's `send` where bytes must go through the transport."""
@@ -220,7 +211,7 @@ class Connection(asyncio.Protocol):
         self._take(data)
 
     def _take(self, data: bytes) -> None:
-        if self.topic.behind and not self.lost and self.topic.nobody_keeps_up(self.paused, self.core.clock()):
+        if self.topic.behind and not self.lost and self.topic.nobody_keeps_up(self.lag is not None, self.core.clock()):
             self._wait_for_readers(data)
         else:
             self._work(data)
@@ -381,21 +372,27 @@ class Connection(asyncio.Protocol):
         """Take a batch that the topic cannot send itself: the first one, settling, behind, or on the way out."""
         if self.state is not State.OPEN or self.lost:
             return 0
-        if self.held is None and not self.paused:
+        settling, lag = self.settling, self.lag
+        if settling is None and lag is None:
             # From the next one on: the socket's `send` costs 0.5 us less than the transport's `write`. Not before the
             # first, since most connections that wait for hours never get one.
             self.topic.connect(self, self._write if self.line is None else self.line.send)
             self.transport.write(data)
             return messages
-        waiting = self.queued if self.held is not None else self.transport.get_write_buffer_size()
+        waiting = self.transport.get_write_buffer_size() if settling is None else settling.size
         if waiting + len(data) > self.core.settings.max_queued_bytes:
             return self._overflow(messages, waiting)
-        self.queued += len(data)
-        if self.held is not None:
-            self.held.append(data)
+        if settling is not None:
+            settling.add(data)
         else:
-            self.transport.write(data)
+            self._queue(data)
         return messages
+
+    def _queue(self, data: bytes) -> None:
+        """Write behind what waits."""
+        if self.lag is not None:
+            self.lag.queued += len(data)
+        self.transport.write(data)
 
     def spill(self, rest: bytes) -> None:
         """Keep what the kernel did not take of a batch; the transport then says that the client is behind."""
@@ -418,18 +415,15 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Notice that the client reads more slowly than its topic sends: from here on sizes are looked at."""
-        self.paused = True
         self.topic.connect(self, withheld)
-        self.queued = 0
-        self.unsent = self.queued_bytes() + unacknowledged(self.transport)
-        self.taken_at = self.core.clock()
+        self.lag = Lag(self.queued_bytes() + unacknowledged(self.transport), self.core.clock())
         if self.state is not State.GONE:
             self.core.behind.add(self)
             self.topic.fell_behind()
 
     def resume_writing(self) -> None:
         """Notice that the client has caught up."""
-        self.paused = False
+        self.lag = None
         self._catch_up()
 
     def _catch_up(self) -> None:
@@ -444,26 +438,22 @@ class Connection(asyncio.Protocol):
 
     def check_progress(self, now: float) -> None:
         """Close the connection when it took no byte for `write_timeout`, acknowledgements in the kernel included."""
-        if self.lost:  # it waits for its turn to be forgotten; its descriptor may be another's already
+        if self.lost or self.lag is None:  # lost: it waits to be forgotten; its descriptor may be another's already
             return
-        unsent = self.queued_bytes() + unacknowledged(self.transport)
         limit = self.core.settings.write_timeout
-        before, self.unsent, self.queued = self.unsent + self.queued, unsent, 0
-        if unsent < before:
-            self.taken_at = now
-        elif limit and now - self.taken_at >= limit:
+        stuck = self.lag.look(self.queued_bytes() + unacknowledged(self.transport), now)
+        if limit and stuck >= limit:
             self._too_slow(f"no byte taken for {limit:g} s (write_timeout)")
 
     def _send(self, frame: bytes) -> None:
         """Send an answer to the client's own frame; answers count against `max_queued_bytes` like messages."""
         if self.state is State.LEAVING or self.lost:  # GONE: an answer that waits for the flush precedes our Close
             return
-        waiting = self.transport.get_write_buffer_size() if self.paused else 0
+        waiting = 0 if self.lag is None else self.transport.get_write_buffer_size()
         if waiting + len(frame) > self.core.settings.max_queued_bytes:
             self._too_slow(f"{waiting} bytes of answers wait (max_queued_bytes)")
         else:
-            self.queued += len(frame)
-            self.transport.write(frame)
+            self._queue(frame)
 
     # -- deadlines
 
@@ -479,7 +469,7 @@ class Connection(asyncio.Protocol):
             self.close(PING_TIMEOUT, f"nothing was heard for {now - self.heard_at:.0f} s")
             return
         if settings.ping_interval:
-            if not self.paused:
+            if self.lag is None:
                 self._send(PING_FRAME)
             wait = min(settings.ping_interval, settings.ping_timeout or math.inf)
             self.core.deadlines.set(self, now + wait)
@@ -517,7 +507,7 @@ class Connection(asyncio.Protocol):
         self.core.deadlines.set(self, self.core.clock() + self.core.settings.close_timeout)
 
     def _settle_now(self) -> None:
-        if self.held is not None:
+        if self.settling is not None:
             self._settle()
 
     def fault(self, error: Exception) -> None:
@@ -555,4 +545,4 @@ class Connection(asyncio.Protocol):
             core.log.info(
                 "closed", id=self.number, user=self.user, address=self.address, code=code, received=self.received
             )
-        self.pending, self.judge, self.held = None, None, None
+        self.pending, self.judge, self.settling = None, None, None

@@ -10,7 +10,8 @@ ROOT = Path(__file__).parents[2]
 
 LAYERS = (
     # pure values and rules: no socket, no clock of their own
-    {"version", "errors", "frames", "limits", "units", "deadlines", "heap", "lines", "logs", "notify", "tls", "kernel"},
+    {"version", "errors", "frames", "limits", "units", "deadlines", "backlog", "heap", "lines", "logs", "notify", "tls"}
+    | {"kernel"},
     {"metrics", "topics", "settings", "request", "responses", "judge", "rates", "listener", "client"},
     {"census", "config"},
     # what a connection is handed
@@ -52,10 +53,22 @@ NEVER_IN = {
         "units",
         "deadlines",
         "census",
+        "backlog",
     },
     "websockets": {"frames", "topics", "limits", "rates", "request", "connection", "linger", "server"},
-    "socket": {"frames", "topics", "limits", "rates", "request", "responses", "judge", "deadlines", "census"},
-    "time": {"frames", "topics", "limits", "rates", "request", "deadlines", "census"},
+    "socket": {
+        "frames",
+        "topics",
+        "limits",
+        "rates",
+        "request",
+        "responses",
+        "judge",
+        "deadlines",
+        "census",
+        "backlog",
+    },
+    "time": {"frames", "topics", "limits", "rates", "request", "deadlines", "census", "backlog"},
 }
 """Pure modules are handed what they need: bytes, and `now`."""
 

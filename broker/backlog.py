@@ -39,6 +39,10 @@ class Lag:
         self.taken_at = now
         """When it was last seen to take a byte."""
 
+    def add(self, data: bytes) -> None:
+        """Note what came behind what waits; the transport has it."""
+        self.queued += len(data)
+
     def look(self, unsent: int, now: float) -> float:
         """Note how much it has not taken now; return for how many seconds it has taken nothing."""
         if unsent < self.unsent + self.queued:

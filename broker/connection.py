@@ -12,6 +12,7 @@ import asyncio
 import math
 import random
 import socket
+import sys
 from enum import IntEnum
 from typing import Final, Literal
 
@@ -48,6 +49,10 @@ PING_FRAME: Final = server_frame(PING, b"wsbroker")
 """Never empty: PHP's fread fails on an empty frame."""
 
 
+RESTING: Final = sys.maxsize
+"""More bytes than ever come: what a connection needs that has used up its share of a turn."""
+
+
 class State(IntEnum):
     """What a connection may still do."""
 
@@ -72,12 +77,10 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "address",
+        "backlog",
         "core",
         "due",
-        "heard",
-        "heard_at",
         "judge",
-        "lag",
         "line",
         "lost",
         "needed",
@@ -86,8 +89,7 @@ class Connection(asyncio.Protocol):
         "pending",
         "rates",
         "received",
-        "resting",
-        "settling",
+        "silent_since",
         "state",
         "topic",
         "transport",
@@ -116,23 +118,18 @@ class Connection(asyncio.Protocol):
         self.line = line
         self.lost = False
         """The transport is gone; nothing may be written."""
-        self.settling: Settling | None = Settling()
-        self.lag: Lag | None = None
-        """There while the transport's buffer is above its high-water mark."""
+        self.backlog: Settling | Lag | None = Settling()
+        """What waits for it: until the end of `settle_time`, and while the transport's buffer is above its mark."""
         self.pending: bytearray | None = None
         """Bytes of a frame that is not complete, or what the next turn will handle."""
         self.needed = 0
-        """How long `pending` must be before another look pays."""
-        self.resting = False
-        """This turn's share is used up; reading is paused until the next."""
+        """How long `pending` must be before another look pays; `RESTING` until the next turn."""
         self.judge: Judge | None = None
         """There while a fragmented message is open."""
         self.received = 0
         """Messages it has published."""
-        self.heard = True
-        """A byte came since the last look."""
-        self.heard_at = 0.0
-        """When it was last looked whether a byte came, and one had; the first look sets it."""
+        self.silent_since: float | None = None
+        """When it was first looked after it and no byte had come; None: one came since."""
         self.due = math.inf
         self.rates: Rates | None = None
         """There once it has published: 200 bytes that most connections never need."""
@@ -141,6 +138,16 @@ class Connection(asyncio.Protocol):
     def gone(self) -> bool:
         """Whether it is counted out."""
         return self.state is State.GONE
+
+    @property
+    def resting(self) -> bool:
+        """Whether this turn's share is used up, and reading is paused until the next."""
+        return self.needed == RESTING
+
+    @property
+    def lag(self) -> Lag | None:
+        """How far it is behind."""
+        return self.backlog if isinstance(self.backlog, Lag) else None
 
     # -- beginning
 
@@ -170,8 +177,11 @@ class Connection(asyncio.Protocol):
 
     def _settle(self) -> None:
         """Send what was published since the 101, and from now on directly."""
-        settling, self.settling = self.settling, None
-        if settling is not None and settling.batches and self.state is State.OPEN and not self.lost:
+        settling = self.backlog
+        if not isinstance(settling, Settling):
+            return
+        self.backlog = None
+        if settling.batches and self.state is State.OPEN and not self.lost:
             self.transport.writelines(settling.batches)
 
     def _write(self, data: bytes) -> int:
@@ -184,7 +194,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what the socket gave: what is common here, from the first odd byte on in `_consume`."""
         core = self.core
-        self.heard = True
+        self.silent_since = None
         core.counters.received_bytes += len(data)
         if self.pending is not None or self.judge is not None or self.topic.behind:
             self._take_behind(data)
@@ -204,7 +214,7 @@ class Connection(asyncio.Protocol):
         pending = self.pending
         if pending is not None:
             pending += data
-            if self.resting or len(pending) < self.needed:
+            if len(pending) < self.needed:
                 return
             data = bytes(pending)
             self.pending = None
@@ -268,7 +278,7 @@ class Connection(asyncio.Protocol):
     def _rest(self, data: bytes, pos: int) -> None:
         """Leave the rest to the next turn, and the kernel's buffer to slow the sender down."""
         self.pending = bytearray(memoryview(data)[pos:])
-        self.resting = True
+        self.needed = RESTING
         if not self.lost:
             self.transport.pause_reading()
         self.core.loop.call_soon(self._resume)
@@ -276,7 +286,7 @@ class Connection(asyncio.Protocol):
     def _wait_for_readers(self, data: bytes) -> None:
         """Let TCP slow this sender down while every reader of its topic is behind."""
         self.pending = bytearray(data)
-        self.resting = True
+        self.needed = RESTING
         self.transport.pause_reading()
         self.core.topics.wait_for_readers(self.topic, lambda: self.core.loop.call_soon(self._resume))
 
@@ -295,8 +305,7 @@ class Connection(asyncio.Protocol):
             self.transport.resume_reading()
 
     def _next_share(self) -> bytes:
-        self.resting = False
-        data, self.pending = bytes(self.pending or b""), None
+        data, self.pending, self.needed = bytes(self.pending or b""), None, 0
         return data
 
     def _publish(self, frames: list[bytes]) -> None:
@@ -372,27 +381,20 @@ class Connection(asyncio.Protocol):
         """Take a batch that the topic cannot send itself: the first one, settling, behind, or on the way out."""
         if self.state is not State.OPEN or self.lost:
             return 0
-        settling, lag = self.settling, self.lag
-        if settling is None and lag is None:
+        backlog = self.backlog
+        if backlog is None:
             # From the next one on: the socket's `send` costs 0.5 us less than the transport's `write`. Not before the
             # first, since most connections that wait for hours never get one.
             self.topic.connect(self, self._write if self.line is None else self.line.send)
             self.transport.write(data)
             return messages
-        waiting = self.transport.get_write_buffer_size() if settling is None else settling.size
+        waiting = backlog.size if isinstance(backlog, Settling) else self.transport.get_write_buffer_size()
         if waiting + len(data) > self.core.settings.max_queued_bytes:
             return self._overflow(messages, waiting)
-        if settling is not None:
-            settling.add(data)
-        else:
-            self._queue(data)
+        backlog.add(data)
+        if isinstance(backlog, Lag):
+            self.transport.write(data)
         return messages
-
-    def _queue(self, data: bytes) -> None:
-        """Write behind what waits."""
-        if self.lag is not None:
-            self.lag.queued += len(data)
-        self.transport.write(data)
 
     def spill(self, rest: bytes) -> None:
         """Keep what the kernel did not take of a batch; the transport then says that the client is behind."""
@@ -415,15 +417,16 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Notice that the client reads more slowly than its topic sends: from here on sizes are looked at."""
+        self._settle()
         self.topic.connect(self, withheld)
-        self.lag = Lag(self.queued_bytes() + unacknowledged(self.transport), self.core.clock())
+        self.backlog = Lag(self.queued_bytes() + unacknowledged(self.transport), self.core.clock())
         if self.state is not State.GONE:
             self.core.behind.add(self)
             self.topic.fell_behind()
 
     def resume_writing(self) -> None:
         """Notice that the client has caught up."""
-        self.lag = None
+        self.backlog = None
         self._catch_up()
 
     def _catch_up(self) -> None:
@@ -438,10 +441,11 @@ class Connection(asyncio.Protocol):
 
     def check_progress(self, now: float) -> None:
         """Close the connection when it took no byte for `write_timeout`, acknowledgements in the kernel included."""
-        if self.lost or self.lag is None:  # lost: it waits to be forgotten; its descriptor may be another's already
+        lag = self.lag
+        if self.lost or lag is None:  # lost: it waits to be forgotten; its descriptor may be another's already
             return
         limit = self.core.settings.write_timeout
-        stuck = self.lag.look(self.queued_bytes() + unacknowledged(self.transport), now)
+        stuck = lag.look(self.queued_bytes() + unacknowledged(self.transport), now)
         if limit and stuck >= limit:
             self._too_slow(f"no byte taken for {limit:g} s (write_timeout)")
 
@@ -449,11 +453,14 @@ class Connection(asyncio.Protocol):
         """Send an answer to the client's own frame; answers count against `max_queued_bytes` like messages."""
         if self.state is State.LEAVING or self.lost:  # GONE: an answer that waits for the flush precedes our Close
             return
-        waiting = 0 if self.lag is None else self.transport.get_write_buffer_size()
+        lag = self.lag
+        waiting = 0 if lag is None else self.transport.get_write_buffer_size()
         if waiting + len(frame) > self.core.settings.max_queued_bytes:
             self._too_slow(f"{waiting} bytes of answers wait (max_queued_bytes)")
-        else:
-            self._queue(frame)
+            return
+        if lag is not None:
+            lag.add(frame)
+        self.transport.write(frame)
 
     # -- deadlines
 
@@ -463,10 +470,10 @@ class Connection(asyncio.Protocol):
         if self.state is State.LEAVING:
             self.transport.abort()
             return
-        if self.heard:
-            self.heard, self.heard_at = False, now
-        elif settings.ping_timeout and now - self.heard_at >= settings.ping_timeout:
-            self.close(PING_TIMEOUT, f"nothing was heard for {now - self.heard_at:.0f} s")
+        if self.silent_since is None:
+            self.silent_since = now
+        elif settings.ping_timeout and now - self.silent_since >= settings.ping_timeout:
+            self.close(PING_TIMEOUT, f"nothing was heard for {now - self.silent_since:.0f} s")
             return
         if settings.ping_interval:
             if self.lag is None:
@@ -498,17 +505,13 @@ class Connection(asyncio.Protocol):
     def _leave(self, frame: bytes) -> None:
         if self.state is not State.OPEN:
             return
-        self._settle_now()
+        self._settle()
         self._send(frame)
         if self.gone:  # even this was too much for a slow one
             return
         self.state = State.LEAVING
         self.topic.connect(self, withheld)
         self.core.deadlines.set(self, self.core.clock() + self.core.settings.close_timeout)
-
-    def _settle_now(self) -> None:
-        if self.settling is not None:
-            self._settle()
 
     def fault(self, error: Exception) -> None:
         """End the connection over a fault of ours."""
@@ -518,7 +521,7 @@ class Connection(asyncio.Protocol):
     def _part(self, code: int, frame: bytes) -> None:
         """Depart, and say the last word behind everything that arrived before it."""
         already_said = self.state is State.LEAVING
-        self._settle_now()
+        self._settle()
         self._depart(code)
         if not self.lost:
             self.core.topics.answer(self._last_word, b"" if already_said else frame)
@@ -545,4 +548,4 @@ class Connection(asyncio.Protocol):
             core.log.info(
                 "closed", id=self.number, user=self.user, address=self.address, code=code, received=self.received
             )
-        self.pending, self.judge, self.settling = None, None, None
+        self.pending, self.judge, self.backlog = None, None, None

@@ -446,5 +446,5 @@ def test_idle_connection_holds_no_buffer_and_no_judge(house: MakeHouse) -> None:
     alice.send(client_frame(PING, b"p"))
     here.loop.run()
     connection = alice.connection
-    assert (connection.pending, connection.judge, connection.settling) == (None, None, None)
+    assert (connection.pending, connection.judge, connection.backlog) == (None, None, None)
     assert not hasattr(connection, "__dict__")

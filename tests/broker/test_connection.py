@@ -423,6 +423,42 @@ def test_fault_in_the_fan_out_costs_only_the_member_it_happened_to(house: MakeHo
     assert goodbye(bob.take()) == (1011, "internal_error")
 
 
+def test_reloaded_limits_hold_for_connections_that_are_open(house: MakeHouse) -> None:
+    """Size, rate and kind of what an open connection may send follow the settings."""
+    here = house()
+    alice, bob = exchange(here)
+    carol, dave = here.connect(), here.connect()
+    changed = {"max_message_size": 10, "message_rate": 1, "binary_as_text": True}
+    here.core.reconfigure(here.core.settings.model_copy(update=changed))
+    alice.send(client_frame(BINARY, b"text"))
+    here.loop.run()
+    assert bob.take() == heard("text")
+    carol.send(said("longer than ten"))
+    here.loop.run()
+    assert goodbye(carol.take())[0] == 1009
+    dave.send(said("a") * 3)
+    here.loop.run()
+    assert bob.take() == heard("a", "a")
+    assert goodbye(dave.take())[0] == 1008
+
+
+def test_what_comes_behind_a_close_is_nobodys(house: MakeHouse) -> None:
+    """Also while the answer to the Close waits for somebody else's batch: reading pauses until it is discarded."""
+    here = house()
+    alice, bob = exchange(here)
+    carol = here.connect()
+    carol.send(said("alone"))
+    carol.send(said("collected"))
+    alice.send(said("mine") + client_frame(CLOSE, close_payload(1000)))
+    assert alice.gone()
+    assert not alice.pipe.is_reading()
+    here.loop.run()
+    assert alice.pipe.is_reading()
+    alice.send(said("late"))
+    here.loop.run()
+    assert bob.take() == heard("alone", "collected", "mine")
+
+
 def test_progress_of_a_connection_that_was_just_lost_is_no_fault(house: MakeHouse) -> None:
     """Between the loss of a flooding slow reader and its turn to be forgotten, its socket is closed already."""
     here = house(write_timeout="1s")

@@ -176,3 +176,38 @@ def test_settling_client_is_bounded_like_any_other(house: MakeHouse) -> None:
     taken = alice.take()
     assert goodbye(taken)[0] == 1013
     assert taken.startswith(heard(*(str(number) * CHUNK for number in range(4))))
+
+
+def test_settling_client_that_reads_no_pongs_gets_everything_in_order(house: MakeHouse) -> None:
+    """It is behind before it has settled: what waited goes behind the pongs, and nothing is lost."""
+    here = house(settle_time="100ms")
+    bob, alice = here.connect(user="bob"), here.connect()
+    bob.send(said("waits"))
+    here.loop.run()
+    alice.pipe.taking = False
+    pongs = 600
+    alice.send(client_frame(PING, bytes(125)) * pongs)
+    here.loop.run()
+    assert alice.connection in here.core.behind
+    bob.send(said("later"))
+    here.loop.run()
+    here.loop.later[1][1]()
+    alice.pipe.take(10**6)
+    alice.pipe.taking = True
+    here.loop.run()
+    got = alice.take()
+    assert got.count(server_frame(PONG, bytes(125))) == pongs
+    assert got.replace(server_frame(PONG, bytes(125)), b"") == heard("waits", "later")
+    assert not here.core.behind
+
+
+def test_transport_tells_of_the_first_byte_left_over_once_the_client_has_settled(house: MakeHouse) -> None:
+    """Not before: a loop that has not written the 101 yet would call the client behind, and end its `settle_time`."""
+    here = house(settle_time="100ms")
+    alice = here.connect()
+    marks: list[int] = []
+    alice.pipe.set_write_buffer_limits = marks.append  # type: ignore[method-assign, assignment] # notes the mark
+    alice.connection.line = alice.pipe.near
+    assert marks == []
+    here.loop.later[0][1]()
+    assert marks == [0]

@@ -226,6 +226,23 @@ def test_messages_of_one_turn_are_collected_however_long_the_first_takes() -> No
     assert got == [message("a"), message("b") + message("c") + message("d")]
 
 
+def test_send_that_breaks_costs_only_the_member_it_belongs_to() -> None:
+    """It is told of its fault once all others have their message, and counts as not reached."""
+    stage = Stage()
+    topic, broken = stage.join("t")
+    _, other = stage.join("t")
+
+    def fail(data: bytes) -> int:
+        raise RuntimeError("broken")
+
+    topic.connect(broken, fail)
+    stage.topics.publish(topic, None, message("a"), 1, stage.clock())
+    assert other.got == message("a")
+    assert broken.got == b""
+    assert isinstance(broken.fault_of, RuntimeError)
+    assert (topic.delivered, stage.topics.delivered, stage.topics.sent_bytes) == (1, 1, len(message("a")))
+
+
 # -- senders that wait
 
 

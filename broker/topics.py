@@ -335,11 +335,12 @@ class Topics:
 
     def _deliver_mixed(self, topic: Topic, data: bytes, count: int, own: dict[object, list["_Part"]]) -> None:
         """Hand messages of several senders to everyone, each without its own."""
-        members = tuple(topic.members.items())
-        self._deliver(topic, {member: send for member, send in members if member not in own}, None, data, count)
-        for member, send in members:
-            if member in own:
-                self._deliver(topic, {member: send}, None, *_without(data, own[member], count))
+        members = topic.members
+        silent = {member: send for member, send in members.items() if member not in own}
+        self._deliver(topic, silent, None, data, count)
+        for sender, parts in own.items():
+            if sender in members:  # it may have left since, or be nobody's connection
+                self._deliver(topic, {sender: members[sender]}, None, *_without(data, parts, count))
 
     def _deliver(
         self, topic: Topic, members: Mapping[Subscriber, Send], origin: object, data: bytes, count: int

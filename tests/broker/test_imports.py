@@ -41,34 +41,13 @@ ONLY_IN = {
 }
 """Which modules of `broker` may import a library that has one face here."""
 
+PURE = {"frames", "topics", "limits", "rates", "request", "deadlines", "census", "backlog"}
+
 NEVER_IN = {
-    "asyncio": {
-        "frames",
-        "topics",
-        "limits",
-        "rates",
-        "request",
-        "responses",
-        "errors",
-        "units",
-        "deadlines",
-        "census",
-        "backlog",
-    },
+    "asyncio": PURE | {"responses", "errors", "units"},
     "websockets": {"frames", "topics", "limits", "rates", "request", "connection", "linger", "server"},
-    "socket": {
-        "frames",
-        "topics",
-        "limits",
-        "rates",
-        "request",
-        "responses",
-        "judge",
-        "deadlines",
-        "census",
-        "backlog",
-    },
-    "time": {"frames", "topics", "limits", "rates", "request", "deadlines", "census", "backlog"},
+    "socket": PURE | {"responses", "judge"},
+    "time": PURE,
 }
 """Pure modules are handed what they need: bytes, and `now`."""
 

@@ -1,5 +1,6 @@
 """What every command is handed, and what it hands back."""
 
+import argparse
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -31,3 +32,14 @@ class Measurement(Protocol):
 
     def document(self) -> dict[str, Any]:
         """Return everything that has been measured, for the JSON file."""
+
+
+def how_many(text: str) -> int:
+    """Read a count from a command line.
+
+    Raises:
+        argparse.ArgumentTypeError: It is no whole number from 1 on.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.commands.connections import measure_crowd, measure_remembered
-from bench.context import Context
+from bench.context import Context, how_many
 from bench.handshakes import HandshakeResult
 from bench.peers import Peer
 from bench.peers.ours import Ours
@@ -100,7 +100,7 @@ def _row(cost: int, kind: str, results: list[HandshakeResult]) -> list[str]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what only this command takes."""
-    parser.add_argument("--accounts", type=int, default=ACCOUNTS, help="how many (default: %(default)s)")
+    parser.add_argument("--accounts", type=how_many, default=ACCOUNTS, help="how many (default: %(default)s)")
 
 
 def unfit(peer: Peer) -> str | None:

@@ -5,7 +5,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.context import Context
+from bench.context import Context, how_many
 from bench.cpu import CpuReader
 from bench.handshakes import HandshakeResult, Rush
 from bench.peers import Peer
@@ -181,7 +181,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what only this command takes."""
     parser.add_argument(
         "--crowd",
-        type=int,
+        type=how_many,
         default=COLD_CLIENTS,
         help=f"clients of {COLD_ACCOUNTS} accounts, bcrypt cost {COLD_COST}, that connect at once (%(default)s)",
     )

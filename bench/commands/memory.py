@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.connect import clients
-from bench.context import Context
+from bench.context import Context, how_many
 from bench.cpu import resident_kib
 from bench.peers import Peer
 from bench.process import Running, running
@@ -134,7 +134,7 @@ class Memory:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what only this command takes."""
-    parser.add_argument("--connections", type=int, default=CONNECTIONS, help="how many (default: %(default)s)")
+    parser.add_argument("--connections", type=how_many, default=CONNECTIONS, help="how many (default: %(default)s)")
 
 
 def unfit(peer: Peer) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 from bench.budget import BenchError
 from bench.commands.connections import cold_broker, unfit
 from bench.connect import clients
-from bench.context import Context
+from bench.context import Context, how_many
 from bench.cpu import CpuReader
 from bench.handshakes import HandshakeResult, Rush
 from bench.peers import Peer
@@ -150,7 +150,7 @@ def _row(group: list[Restart], base: float | None) -> list[str]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what only this command takes."""
-    parser.add_argument("--clients", type=int, default=CLIENTS, help="how many (default: %(default)s)")
+    parser.add_argument("--clients", type=how_many, default=CLIENTS, help="how many (default: %(default)s)")
 
 
 def prepare(context: Context, options: argparse.Namespace) -> Restarts:

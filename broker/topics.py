@@ -17,7 +17,7 @@ way of the message through the broker 45.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import Final, Protocol, TypeAlias
 
 from broker.errors import FULL, Refused
@@ -254,16 +254,22 @@ class Topics:
         else:
             self.alone_from = NEVER  # whoever publishes meanwhile is not alone
             self.began = now
-            self._deliver(topic, topic.members, origin, data, count)
+            self._deliver(topic, origin, data, count)
             self._end_flush()
 
     def _collect(self, topic: Topic, origin: object, data: bytes, count: int, now: float) -> None:
         if not self.pending:
             self.began = now
             self.schedule(self.flush)
-        if not topic.batches:
+        batches = topic.batches
+        if not batches:
             self.pending.append(topic)
-        topic.batches.append((origin, data, count))
+            batches.append((origin, data, count))
+        elif batches[-1][0] is origin:  # one batch a sender: each has its own cut out of the whole
+            _, before, messages = batches[-1]
+            batches[-1] = origin, before + data, messages + count
+        else:
+            batches.append((origin, data, count))
         self.publishes += 1
 
     def _end_flush(self) -> None:
@@ -323,28 +329,13 @@ class Topics:
 
     def _fan_out(self, topic: Topic) -> None:
         batches, topic.batches = topic.batches, []
-        origin, data, count = batches[0]
-        if len(batches) > 1:
-            data = b"".join([part for _, part, _ in batches])
-            count = sum([count for _, _, count in batches])
-        if all(sender is origin for sender, _, _ in batches):
-            self._deliver(topic, topic.members, origin, data, count)
+        if len(batches) == 1:
+            self._deliver(topic, *batches[0])
         else:
-            self._deliver_mixed(topic, data, count, _own_parts(batches))
+            self._deliver_mixed(topic, batches)
         self._end_if_empty(topic)  # its last member may have left before its batch was out
 
-    def _deliver_mixed(self, topic: Topic, data: bytes, count: int, own: dict[object, list["_Part"]]) -> None:
-        """Hand messages of several senders to everyone, each without its own."""
-        members = topic.members
-        silent = {member: send for member, send in members.items() if member not in own}
-        self._deliver(topic, silent, None, data, count)
-        for sender, parts in own.items():
-            if sender in members:  # it may have left since, or be nobody's connection
-                self._deliver(topic, {sender: members[sender]}, None, *_without(data, parts, count))
-
-    def _deliver(
-        self, topic: Topic, members: Mapping[Subscriber, Send], origin: object, data: bytes, count: int
-    ) -> None:
+    def _deliver(self, topic: Topic, origin: object, data: bytes, count: int) -> None:
         """Hand `count` messages to everyone but their sender.
 
         Members are not copied: a `Send` may exchange its own entry (`Topic.connect`) but lets nobody come or go.
@@ -352,8 +343,8 @@ class Topics:
         """
         size = len(data)
         late: list[tuple[Subscriber, int | Exception]] = []
-        reached = len(members)
-        for member, send in members.items():
+        reached = len(topic.members)
+        for member, send in topic.members.items():
             if member is origin:
                 reached -= 1
                 continue
@@ -366,52 +357,77 @@ class Topics:
                 taken = error
             if taken != size:
                 late.append((member, taken))
-        delivered = reached * count
-        if late:
-            delivered += self._deliver_late(late, data, count) - len(late) * count
+        delivered = (reached - len(late)) * count
+        for member, taken in late:
+            delivered += _deliver_late(member, taken, data, count)
+        self._count(topic, delivered, size * delivered // count)
+
+    def _deliver_mixed(self, topic: Topic, batches: list[Batch]) -> None:
+        """Hand messages of several senders to everyone, each without its own; otherwise as `_deliver`."""
+        whole = b"".join([part for _, part, _ in batches]), sum([count for _, _, count in batches])
+        own = _own_parts(batches)
+        late: list[tuple[Subscriber, int | Exception]] = []
+        delivered = sent_bytes = 0
+        for member, send in topic.members.items():
+            data, count = _without(whole, own[member]) if member in own else whole
+            taken: int | Exception
+            try:
+                taken = send(data)
+            except OSError:
+                taken = 0
+            except Exception as error:  # noqa: BLE001 - as in `_deliver`
+                taken = error
+            if taken == len(data):
+                delivered += count
+                sent_bytes += taken
+            else:
+                late.append((member, taken))
+        for member, taken in late:
+            data, count = _without(whole, own[member]) if member in own else whole
+            if reached := _deliver_late(member, taken, data, count):
+                delivered += reached
+                sent_bytes += len(data)
+        self._count(topic, delivered, sent_bytes)
+
+    def _count(self, topic: Topic, delivered: int, sent_bytes: int) -> None:
         topic.delivered += delivered
         self.delivered += delivered
-        self.sent_bytes += size * delivered // count
-
-    def _deliver_late(self, late: list[tuple[Subscriber, int | Exception]], data: bytes, count: int) -> int:
-        """Let members have a batch that were not sent all of it; return how many messages they will get."""
-        delivered = 0
-        for member, taken in late:
-            try:
-                if isinstance(taken, Exception):
-                    raise taken
-                if taken < 0:
-                    delivered += member.hold(data, count)
-                else:
-                    member.spill(data[taken:])
-                    delivered += count
-            except Exception as error:  # noqa: BLE001 - as in `_deliver`
-                member.fault(error)
-        return delivered
+        self.sent_bytes += sent_bytes
 
 
-_Part = tuple[int, int, int]
-"""A run of one sender's messages in the joined batch: first byte, byte behind the last, messages."""
+def _deliver_late(member: Subscriber, taken: int | Exception, data: bytes, count: int) -> int:
+    """Let a member have a batch that it was not sent all of; return how many messages it will get."""
+    try:
+        if isinstance(taken, Exception):
+            raise taken
+        if taken < 0:
+            return member.hold(data, count)
+        member.spill(data[taken:])
+    except Exception as error:  # noqa: BLE001 - as in `Topics._deliver`
+        member.fault(error)
+        return 0
+    return count
 
 
-def _own_parts(batches: Iterable[Batch]) -> dict[object, list[_Part]]:
+_Part: TypeAlias = tuple[int, int, int]
+"""What one sender published without a break: first byte in the joined batch, byte behind the last, messages."""
+
+
+def _own_parts(batches: list[Batch]) -> dict[object, tuple[_Part, ...]]:
     """Find what each sender must not get back."""
-    parts: dict[object, list[_Part]] = {}
+    own: dict[object, tuple[_Part, ...]] = {}
     start = 0
     for origin, data, count in batches:
         stop = start + len(data)
-        parts.setdefault(origin, []).append((start, stop, count))
+        own[origin] = (*own.get(origin, ()), (start, stop, count))
         start = stop
-    return parts
+    return own
 
 
-def _without(data: bytes, parts: list[_Part], count: int) -> tuple[bytes, int]:
-    """Cut a sender's own messages out of the joined batch: copying bytes is far cheaper than joining again."""
-    pieces: list[bytes] = []
-    kept = 0
-    for start, stop, messages in parts:
-        pieces.append(data[kept:start])
-        kept = stop
+def _without(whole: tuple[bytes, int], parts: tuple[_Part, ...]) -> tuple[bytes, int]:
+    """Cut a sender's own messages out of the joined batch and its count: cheaper than joining the others' again."""
+    data, count = whole
+    for start, stop, messages in reversed(parts):
+        data = data[:start] + data[stop:]
         count -= messages
-    pieces.append(data[kept:])
-    return (b"".join(pieces) if len(pieces) > 1 else pieces[0]), count
+    return data, count

@@ -2,11 +2,14 @@
 
 import argparse
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from bench.machine import Cores
 from bench.report import Table
 from bench.selection import Selection
+
+LONGEST: Final = 3600
+"""Seconds that anything can be told to take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +46,18 @@ def how_many(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
     return int(text)
+
+
+def how_long(text: str) -> float:
+    """Read seconds from a command line.
+
+    Raises:
+        argparse.ArgumentTypeError: It is no number above 0, or more than an hour.
+    """
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= LONGEST:  # not a number is neither
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0, up to {LONGEST}")
+    return seconds

@@ -114,12 +114,13 @@ class CrowdLoop:
         readers: Sequence[socket.socket],
         cycles: Sequence[Cycle],
         window: int,
+        poll: select.epoll,
         *,
         framed: bool,
     ) -> None:
         self._window = window
         self._size = cycles[0].in_size
-        self._poll = select.epoll()
+        self._poll = poll
         buffer = bytearray(_READ_SIZE)
         self._publishers = [
             Publisher(client, cycle, self._poll) for client, cycle in zip(publishers, cycles, strict=True)
@@ -137,10 +138,6 @@ class CrowdLoop:
         """How many messages of each publisher the witness has."""
         self._probe = 0.0
         self._samples: list[float] = []
-
-    def close(self) -> None:
-        """Let go of the poller; the sockets belong to the caller."""
-        self._poll.close()
 
     def run(self, seconds: float, broker: CpuReader) -> RunResult:
         """Keep every window full for `seconds`, let all run empty, and account for the broker's time.

@@ -153,6 +153,7 @@ class ClosedLoop:
         readers: The subscribers that count, non-blocking.
         cycle: What is sent.
         window: Messages in flight.
+        poll: What it waits with; the sockets are registered there.
         framed: Whether every message arrives as a frame of its own.
         answered: Whether the broker says a word to the publisher about each message.
         laggards: Subscribers that read a trickle and that nobody waits for.
@@ -164,6 +165,7 @@ class ClosedLoop:
         readers: list[socket.socket],
         cycle: Cycle,
         window: int,
+        poll: select.epoll,
         *,
         framed: bool,
         answered: bool = False,
@@ -173,7 +175,7 @@ class ClosedLoop:
         self._window = window
         self._laggards = laggards
         self._subscribers = subscribe(readers, cycle, framed=framed)
-        self._poll = select.epoll()
+        self._poll = poll
         self._publisher = Publisher(publisher, cycle, self._poll, answered=answered)
         for descriptor in self._subscribers:
             self._poll.register(descriptor, select.EPOLLIN)
@@ -183,10 +185,6 @@ class ClosedLoop:
         """Subscribers that do not have message number `_done` yet, the next one to complete."""
         self._probe: tuple[int, float] | None = None
         self._samples: list[float] = []
-
-    def close(self) -> None:
-        """Let go of the poller; the sockets belong to the caller."""
-        self._poll.close()
 
     def run(self, seconds: float, broker: CpuReader) -> RunResult:
         """Keep the window full for `seconds`, let it run empty, and account for the broker's time.
@@ -243,7 +241,7 @@ class ClosedLoop:
                 self._publisher.ready()
                 continue
             before = subscriber.got
-            if before < target <= subscriber.receive():
+            if subscriber.receive() >= target > before:
                 self._pending -= 1
         if self._pending == 0:
             self._advance()

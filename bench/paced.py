@@ -28,6 +28,7 @@ class PacedLoop:
         readers: list[socket.socket],
         cycle: Cycle,
         rate: int,
+        poll: select.epoll,
         *,
         framed: bool,
         answered: bool = False,
@@ -35,16 +36,12 @@ class PacedLoop:
         self._cycle = cycle
         self._interval = 1 / rate
         self._subscribers = subscribe(readers, cycle, framed=framed)
-        self._poll = select.epoll()
+        self._poll = poll
         self._publisher = Publisher(publisher, cycle, self._poll, answered=answered)
         for descriptor in self._subscribers:
             self._poll.register(descriptor, select.EPOLLIN)
         self._began = 0.0
         self._delays = array("d")
-
-    def close(self) -> None:
-        """Let go of the poller; the sockets belong to the caller."""
-        self._poll.close()
 
     def run(self, seconds: float, broker: CpuReader) -> RunResult:
         """Send on time for `seconds`, await what is in flight, and account for the broker's time.

@@ -39,13 +39,14 @@ class PairLoop:
         readers: Sequence[socket.socket],
         cycles: Sequence[Cycle],
         window: int,
+        poll: select.epoll,
         *,
         framed: bool,
         answered: bool = False,
     ) -> None:
         self._window = window
         self._size = cycles[0].in_size
-        self._poll = select.epoll()
+        self._poll = poll
         self._by_reader: dict[int, _Pair] = {}
         self._by_publisher: dict[int, Publisher] = {}
         self._samples: list[float] = []
@@ -57,10 +58,6 @@ class PairLoop:
             self._by_reader[reader.fileno()] = _Pair(publisher, kind(reader, cycle, buffer))
             self._poll.register(reader.fileno(), select.EPOLLIN)
         self._probed = set(list(self._by_reader)[:_PROBED])
-
-    def close(self) -> None:
-        """Let go of the poller; the sockets belong to the caller."""
-        self._poll.close()
 
     def run(self, seconds: float, broker: CpuReader) -> RunResult:
         """Keep every window full for `seconds`, let all run empty, and account for the broker's time."""

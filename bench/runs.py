@@ -1,6 +1,7 @@
-"""One run of one shape against one broker: connect everybody, warm up, measure."""
+"""A shape against one broker: connect everybody, warm up, measure once or as often as wanted."""
 
 import gc
+import select
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -45,8 +46,17 @@ class Loop(Protocol):
     def run(self, seconds: float, broker: CpuReader) -> RunResult:
         """Load the broker for some seconds and say what it came to."""
 
-    def close(self) -> None:
-        """Let go of what the generator holds."""
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A broker with the clients of a shape connected, warmed up, nothing in flight."""
+
+    loop: Loop
+    reader: CpuReader
+
+    def run(self, seconds: float) -> RunResult:
+        """Load the broker for some seconds and say what it came to; any number of times."""
+        return self.loop.run(seconds, self.reader)
 
 
 def topic_names(count: int, stem: str = _TOPIC) -> list[str]:
@@ -54,14 +64,14 @@ def topic_names(count: int, stem: str = _TOPIC) -> list[str]:
     return [f"{stem}{number:05}" for number in range(count)]
 
 
-def _closed(broker: Running, shape: Shape, stack: ExitStack) -> Loop:
+def _closed(broker: Running, shape: Shape, poll: select.epoll, stack: ExitStack) -> Loop:
     dialect, peer = broker.peer.dialect, broker.peer
     (publisher,) = stack.enter_context(joined(broker, [_TOPIC], publishing=True))
     readers = stack.enter_context(joined(broker, [_TOPIC] * shape.subscribers))
     if shape.flow is Flow.PACED:
         cycle = build_cycle(shape.size, _PACED_CYCLE, dialect, kind=shape.kind)
         answered = peer.answers_publishers
-        return PacedLoop(publisher, readers, cycle, shape.rate, framed=dialect.framed, answered=answered)
+        return PacedLoop(publisher, readers, cycle, shape.rate, poll, framed=dialect.framed, answered=answered)
     cycle = build_cycle(shape.size, shape.window, dialect, kind=shape.kind)
     slow = stack.enter_context(joined(broker, [_TOPIC] * shape.slow, receive_buffer=BUFFER))
     return ClosedLoop(
@@ -69,13 +79,14 @@ def _closed(broker: Running, shape: Shape, stack: ExitStack) -> Loop:
         readers,
         cycle,
         shape.window,
+        poll,
         framed=dialect.framed,
         answered=peer.answers_publishers,
         laggards=Laggards(slow) if slow else None,
     )
 
 
-def _pairs(broker: Running, shape: Shape, stack: ExitStack) -> Loop:
+def _pairs(broker: Running, shape: Shape, poll: select.epoll, stack: ExitStack) -> Loop:
     dialect, topics = broker.peer.dialect, topic_names(shape.topics)
     publishers = stack.enter_context(joined(broker, topics, publishing=True))
     readers = stack.enter_context(joined(broker, topics))
@@ -84,16 +95,16 @@ def _pairs(broker: Running, shape: Shape, stack: ExitStack) -> Loop:
     if dialect.on(topics[0]) is not dialect:
         cycles = [build_cycle(shape.size, shape.window, dialect.on(topic), kind=shape.kind) for topic in topics]
     answered = broker.peer.answers_publishers
-    return PairLoop(publishers, readers, cycles, shape.window, framed=dialect.framed, answered=answered)
+    return PairLoop(publishers, readers, cycles, shape.window, poll, framed=dialect.framed, answered=answered)
 
 
-def _crowd(broker: Running, shape: Shape, stack: ExitStack) -> Loop:
+def _crowd(broker: Running, shape: Shape, poll: select.epoll, stack: ExitStack) -> Loop:
     dialect = broker.peer.dialect
     publishers = stack.enter_context(joined(broker, [_TOPIC] * shape.publishers, publishing=True))
     readers = stack.enter_context(joined(broker, [_TOPIC] * shape.subscribers))
     firsts = [number * NUMBERS_EACH for number in range(shape.publishers)]
     cycles = [build_cycle(shape.size, shape.window, dialect, kind=shape.kind, first=first) for first in firsts]
-    return CrowdLoop(publishers, readers, cycles, shape.window, framed=dialect.framed)
+    return CrowdLoop(publishers, readers, cycles, shape.window, poll, framed=dialect.framed)
 
 
 _LOOPS = {Flow.CLOSED: _closed, Flow.PACED: _closed, Flow.PAIRS: _pairs, Flow.CROWD: _crowd}
@@ -136,14 +147,29 @@ def warm_up(loop: Loop, seconds: float, reader: CpuReader) -> int:
     return messages
 
 
-def measure(broker: Running, shape: Shape, core: int, pace: Pace) -> RunResult:
-    """Connect the clients of a shape, warm up, and run it once."""
+@contextmanager
+def ready(broker: Running, shape: Shape, core: int, warming: float, poll: select.epoll) -> Iterator[Ready]:
+    """Connect the clients of a shape for the length of the block, and warm up.
+
+    Args:
+        broker: Who is loaded.
+        shape: The load.
+        core: Where the broker runs.
+        warming: How long a warm-up lasts at least, in seconds.
+        poll: What the generator waits with. Made before the clients of several brokers, its descriptor stays below the
+            1,024 that `select()` takes.
+    """
     reader = CpuReader(broker.pid, core)
     with ExitStack() as stack:
         stack.enter_context(_bystanders(broker, shape))
-        loop = _LOOPS[shape.flow](broker, shape, stack)
-        stack.callback(loop.close)
+        loop = _LOOPS[shape.flow](broker, shape, poll, stack)
         settle()
         stack.enter_context(_quiet_generator())
-        warm_up(loop, pace.warm_up, reader)
-        return loop.run(pace.seconds, reader)
+        warm_up(loop, warming, reader)
+        yield Ready(loop, reader)
+
+
+def measure(broker: Running, shape: Shape, core: int, pace: Pace) -> RunResult:
+    """Connect the clients of a shape, warm up, and run it once."""
+    with select.epoll() as poll, ready(broker, shape, core, pace.warm_up, poll) as loaded:
+        return loaded.run(pace.seconds)

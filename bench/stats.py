@@ -52,11 +52,12 @@ def distribution(values: Sequence[float]) -> dict[str, float | None]:
 
 
 def spread(values: Sequence[float]) -> float | None:
-    """Return the distance between the largest and the smallest value, as a fraction of the median.
+    """Return the distance between the quartiles (nearest rank) as a fraction of the median.
 
-    A single value has no spread: None, which is not the same as values that agree.
+    Of two or three values that is the distance between the smallest and the largest; of many, single ones that a
+    disturbance hit do not count. A single value has no spread: None, which is not the same as values that agree.
     """
     if len(values) < 2:
         return None
     middle = median(values)
-    return (max(values) - min(values)) / middle if middle else 0.0
+    return (percentile(values, 75) - percentile(values, 25)) / middle if middle else 0.0

@@ -1,20 +1,24 @@
 """`fanout`: what a delivery costs, broker beside broker, shape by shape."""
 
 import argparse
+import functools
+import resource
+import select
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from bench.budget import BenchError
-from bench.context import Context
+from bench.context import Context, how_long, how_many
+from bench.load import RunResult
 from bench.peers import Peer
 from bench.process import Running, running
 from bench.remaining import Remaining
 from bench.report import Table, number, percent, progress
-from bench.runs import Pace, measure, warm_up_seconds
+from bench.runs import Pace, measure, ready, warm_up_seconds
 from bench.selection import BASELINE
 from bench.shapes import BASE, GROUPS, Shape, parse_shapes, shapes_of
 from bench.stats import distribution
@@ -23,10 +27,10 @@ from bench.tls import make_certificate
 
 BUDGET = 900.0
 QUICK_BUDGET = 240.0
-FULL = Pace(rounds=5, seconds=1.5, warm_up=0.5)
-QUICK = Pace(rounds=2, seconds=0.6, warm_up=0.3)
-_MANY = 2500  # connections: from here on getting in takes longer than measuring
+FULL = Pace(rounds=24, seconds=0.3, warm_up=0.4)
+QUICK = Pace(rounds=4, seconds=0.3, warm_up=0.3)
 _FEWEST = 2  # rounds that have a spread
+_SPARE_DESCRIPTORS = 500
 _OVERHEAD = 0.6
 _SECONDS_PER_CONNECTION = 0.0008
 
@@ -45,17 +49,32 @@ class Fanout:
 
     def estimate(self) -> float:
         """Guess how many seconds everything takes."""
-        peers = len(self.context.selection.peers)
-        return sum(self._rounds(shape) * peers * self._one(shape) for shape in self.shapes)
+        return sum(self._one(shape) for shape in self.shapes)
 
     def _one(self, shape: Shape) -> float:
-        warm_up = max(self.pace.warm_up, warm_up_seconds(shape))
-        return self.pace.seconds + warm_up + _OVERHEAD + shape.connections * _SECONDS_PER_CONNECTION
+        pace = self.pace_of(shape)
+        joining = max(pace.warm_up, warm_up_seconds(shape)) + _OVERHEAD + shape.connections * _SECONDS_PER_CONNECTION
+        joins = 1 if self.together(shape) else pace.rounds
+        return len(self.context.selection.peers) * (pace.rounds * pace.seconds + joins * joining)
 
-    def _rounds(self, shape: Shape) -> int:
-        """Return how many rounds a shape has: fewer with many connections, but never one where several are wanted."""
-        fewer = max(_FEWEST, self.pace.rounds // 3)
-        return min(fewer, self.pace.rounds) if shape.connections > _MANY else self.pace.rounds
+    def together(self, shape: Shape) -> bool:
+        """Tell whether the clients of every broker can be connected at once.
+
+        Slow subscribers must be slow all the time, and not only while their broker has its turn.
+        """
+        clients = shape.connections * len(self.context.selection.peers)
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return not shape.slow and clients + _SPARE_DESCRIPTORS <= limit
+
+    def pace_of(self, shape: Shape) -> Pace:
+        """Return how often and how long a shape is measured.
+
+        Where clients must connect anew for each round, there are fewer rounds, which are longer.
+        """
+        rounds = self.pace.rounds
+        if self.together(shape) or rounds <= _FEWEST:
+            return self.pace
+        return replace(self.pace, rounds=_FEWEST, seconds=self.pace.seconds * rounds / _FEWEST)
 
     def measure_all(self) -> None:
         """Run every shape; the brokers take turns, so that a disturbance hits them alike.
@@ -75,7 +94,7 @@ class Fanout:
         peers = []
         for peer in self.context.selection.peers:
             if reason := peer.cannot(shape):
-                self._fail(shape, peer, f"skipped, {reason}")
+                self._fail(shape, peer.name, f"skipped, {reason}")
             else:
                 peers.append(peer)
         if shape.tls:
@@ -84,41 +103,71 @@ class Fanout:
         return peers
 
     def _take_turns(self, shape: Shape, brokers: list[Running]) -> None:
-        rounds = self._rounds(shape)
-        failed: set[str] = set()
-        for turn in range(rounds):
-            for broker in rotated(brokers, turn):
-                if broker.peer.name in failed:
-                    continue
-                try:
-                    self._measure_one(broker, shape, turn, rounds)
-                except (BenchError, OSError) as error:
-                    if broker.peer.name == BASELINE:
-                        raise
-                    self._leave_out(shape, broker.peer, f"failed, {str(error) or type(error).__name__}")
-                    failed.add(broker.peer.name)
-        self._remaining.done(rounds * len(self.context.selection.peers) * self._one(shape))
-        progress(f"{'':24} {self._remaining.text()}")
+        with ExitStack() as stack:
+            runs = self._together(shape, brokers, stack) if self.together(shape) else self._apart(shape, brokers)
+            rounds = self.pace_of(shape).rounds
+            for turn in range(rounds):
+                for name in rotated(list(runs), turn):
+                    with self._left_out_if_it_fails(shape, name, runs):
+                        self.runs.append(Run(shape, name, turn, runs[name]()))
+                self._show_round(shape, turn, rounds)
+        self._remaining.done(self._one(shape))
+        self._show_shape(shape)
 
-    def _leave_out(self, shape: Shape, peer: Peer, reason: str) -> None:
+    def _together(self, shape: Shape, brokers: list[Running], stack: ExitStack) -> dict[str, Callable[[], RunResult]]:
+        """Connect everybody's clients; then the brokers can take turns many times a minute."""
+        core, pace = self.context.cores.broker, self.pace_of(shape)
+        polls = [stack.enter_context(select.epoll()) for _ in brokers]
+        runs: dict[str, Callable[[], RunResult]] = {}
+        for broker, poll in zip(brokers, polls, strict=True):
+            with self._left_out_if_it_fails(shape, broker.peer.name, runs):
+                loaded = stack.enter_context(ready(broker, shape, core, pace.warm_up, poll))
+                runs[broker.peer.name] = functools.partial(loaded.run, pace.seconds)
+        return runs
+
+    def _apart(self, shape: Shape, brokers: list[Running]) -> dict[str, Callable[[], RunResult]]:
+        """Let clients connect for each round, and go."""
+        core, pace = self.context.cores.broker, self.pace_of(shape)
+        return {broker.peer.name: functools.partial(measure, broker, shape, core, pace) for broker in brokers}
+
+    @contextmanager
+    def _left_out_if_it_fails(
+        self, shape: Shape, name: str, runs: dict[str, Callable[[], RunResult]]
+    ) -> Iterator[None]:
+        """Let a broker that fails take no further part; ours must not fail."""
+        try:
+            yield
+        except (BenchError, OSError) as error:
+            if name == BASELINE:
+                raise
+            runs.pop(name, None)
+            self._leave_out(shape, name, f"failed, {str(error) or type(error).__name__}")
+
+    def _leave_out(self, shape: Shape, name: str, reason: str) -> None:
         """Forget what a peer did in a shape before it failed: rounds of its luckier days are no measurement."""
-        self.runs = [run for run in self.runs if (run.shape, run.peer) != (shape, peer.name)]
-        self._fail(shape, peer, reason)
+        self.runs = [run for run in self.runs if (run.shape, run.peer) != (shape, name)]
+        self._fail(shape, name, reason)
 
-    def _fail(self, shape: Shape, peer: Peer, reason: str) -> None:
-        self.failures.append(f"{shape.name}, {peer.name}: {reason}")
+    def _fail(self, shape: Shape, name: str, reason: str) -> None:
+        self.failures.append(f"{shape.name}, {name}: {reason}")
         progress(self.failures[-1])
 
-    def _measure_one(self, broker: Running, shape: Shape, turn: int, rounds: int) -> None:
-        result = measure(broker, shape, self.context.cores.broker, self.pace)
-        run = Run(shape, broker.peer.name, turn, result)
-        self.runs.append(run)
-        progress(
-            f"{shape.name:24} round {turn + 1}/{rounds}  {run.peer:11}"
-            f" {number(result.per_delivery):>8} us/delivery, broker {percent(result.broker_share)},"
-            f" load {percent(result.load_share)}{'!' if result.load_bound else ''}"
-            f" (kept waiting {percent(result.load_disturbed / result.wall)})"
-        )
+    def _show_round(self, shape: Shape, turn: int, rounds: int) -> None:
+        figures = [
+            f"{run.peer} {number(run.result.per_delivery)}{'!' if run.result.load_bound else ''}"
+            for run in self.runs
+            if (run.shape, run.round) == (shape, turn)
+        ]
+        progress(f"{shape.name:24} round {turn + 1}/{rounds}  {', '.join(figures)}")
+
+    def _show_shape(self, shape: Shape) -> None:
+        for row in make_rows([run for run in self.runs if run.shape == shape]):
+            progress(
+                f"{shape.name:24} {row.peer:11} {number(row.per_delivery):>8} us/delivery, broker"
+                f" {percent(row.broker_share)}, load {percent(row.load_share)}{'!' if row.load_bound else ''}"
+                f" (kept waiting {percent(row.load_disturbed)})"
+            )
+        progress(f"{'':24} {self._remaining.text()}")
 
     def document(self) -> dict[str, Any]:
         """Return all runs and their summary for the JSON file."""
@@ -135,10 +184,10 @@ class Fanout:
         return [replace(table, notes=(*table.notes, *self.failures))]
 
 
-def rotated(brokers: Sequence[Running], turn: int) -> list[Running]:
+def rotated(names: Sequence[str], turn: int) -> list[str]:
     """Return the brokers in the order of a round: round `turn` begins with number `turn`, counted in a circle."""
-    first = turn % len(brokers) if brokers else 0
-    return [*brokers[first:], *brokers[:first]]
+    first = turn % len(names) if names else 0
+    return [*names[first:], *names[:first]]
 
 
 def _run_document(run: Run) -> dict[str, Any]:
@@ -159,8 +208,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_pace(parser: argparse.ArgumentParser) -> None:
     """Declare how long and how often is measured."""
-    parser.add_argument("--rounds", type=int, help="how often every broker has its turn in every shape")
-    parser.add_argument("--seconds", type=float, help="length of one measured run")
+    parser.add_argument("--rounds", type=how_many, help="how often every broker has its turn in every shape")
+    parser.add_argument("--seconds", type=how_long, help="length of one measured run")
 
 
 def pace_of(options: argparse.Namespace, usual: Pace) -> Pace:

@@ -22,7 +22,7 @@ from bench.shapes import GROUPS, shapes_of
 
 BUDGET = 3600.0
 QUICK_BUDGET = 1500.0
-PACE = Pace(rounds=3, seconds=1.0, warm_up=0.3)
+PACE = Pace(rounds=12, seconds=0.25, warm_up=0.3)
 FLOODS = (QUIET, "messages", "pings")
 
 
@@ -33,7 +33,7 @@ class Full:
         self.context = context
         self.skipped: dict[str, str] = {}
         self.parts: dict[str, Measurement] = {}
-        self._add("memory", memory.unfit, lambda part: memory.Memory(part, memory.CONNECTIONS, pace.rounds // 3 or 1))
+        self._add("memory", memory.unfit, lambda part: memory.Memory(part, memory.CONNECTIONS, 2))
         self._add(
             "connections", connections.unfit, lambda part: connections.Connections(part, connections.COLD_CLIENTS)
         )

@@ -9,7 +9,7 @@ from bench.shapes import BASE
 
 BUDGET = 600.0
 QUICK_BUDGET = 240.0
-PACE = Pace(rounds=3, seconds=1.5, warm_up=0.4)
+PACE = Pace(rounds=16, seconds=0.3, warm_up=0.4)
 
 add_arguments = add_pace
 

@@ -45,7 +45,7 @@ def commit(folder: Path) -> str:
 
 
 class Ours(Peer):
-    """`wsbroker serve` with a bcrypt password file, the admin listener and a rate limit that is never hit."""
+    """`wsbroker serve` with a bcrypt password file and the admin listener, without pings, otherwise as it comes."""
 
     name = "ours"
 
@@ -74,6 +74,7 @@ class Ours(Peer):
             "admin-host": "127.0.0.1",
             "admin-port": free_port(),
             "log-format": "text",
+            "ping-interval": 0,  # nor do the others ping
         }
         if self.certificate:
             settings |= {"tls-certificate": self.certificate.chain, "tls-key": self.certificate.key}

@@ -1,6 +1,8 @@
 """The closed loop against a small relay that behaves, or does not."""
 
+import contextlib
 import os
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -58,11 +60,11 @@ def loop_against(relay: Relay, count: int) -> Iterator[ClosedLoop]:
     thread.start()
     for end in (publisher, *readers):
         end.setblocking(False)
-    loop = ClosedLoop(publisher, readers, CYCLE, WINDOW, framed=True)
+    poll = select.epoll()
     try:
-        yield loop
+        yield ClosedLoop(publisher, readers, CYCLE, WINDOW, poll, framed=True)
     finally:
-        loop.close()
+        poll.close()
         for end in (publisher, *readers):
             end.close()
         thread.join(10)
@@ -104,6 +106,26 @@ def test_loop_keeps_to_its_window(reader: CpuReader) -> None:
     with loop_against(count, 2) as loop:
         loop.run(0.05, reader)
     assert max(arrived) < WINDOW
+
+
+def test_subscriber_that_is_ahead_is_read_too(reader: CpuReader) -> None:
+    """Left unread, it would wake the generator again and again while the others are waited for."""
+    pairs = [socket.socketpair() for _ in range(3)]
+    near = [pair[0] for pair in pairs]
+    for end in near:
+        end.setblocking(False)
+    with contextlib.ExitStack() as stack:
+        for end in (*near, *(pair[1] for pair in pairs)):
+            stack.enter_context(end)
+        poll = stack.enter_context(select.epoll())
+        loop = ClosedLoop(near[0], near[1:], CYCLE, WINDOW, poll, framed=True)
+        loop._reset()
+        loop._send_more(WINDOW)
+        for number in (0, 1):
+            pairs[1][1].sendall(CYCLE.incoming[number * CYCLE.in_size : (number + 1) * CYCLE.in_size])
+            loop._step()
+        assert poll.poll(0) == []
+        assert loop._done == 0
 
 
 def test_loop_sees_a_lost_message(reader: CpuReader) -> None:

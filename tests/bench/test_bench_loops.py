@@ -18,7 +18,7 @@ from bench.load import RunResult
 from bench.machine import choose_cores
 from bench.peers import PEERS
 from bench.process import running
-from bench.runs import Pace, measure, warm_up
+from bench.runs import Pace, measure, ready, warm_up
 from bench.shapes import Shape
 from bench.slow import BUFFER, Laggards
 from bench.tls import make_certificate
@@ -83,9 +83,6 @@ class Trickle:
         self.runs += 1
         return RunResult(self.messages, self.messages, seconds, 0.0, 0.0, 0.0, [])
 
-    def close(self) -> None:
-        """Nothing is held."""
-
 
 def test_warm_up_lasts_until_enough_messages() -> None:
     """Runs of 60 messages are repeated until there are 200; a run of many is enough by itself."""
@@ -100,6 +97,20 @@ def test_warm_up_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.runs._WARM_SECONDS", 0.0)
     loop = Trickle(1)
     assert (warm_up(loop, 0.01, CpuReader(os.getpid(), CORE)), loop.runs) == (1, 1)
+
+
+def test_brokers_take_turns_while_all_clients_are_connected() -> None:
+    """Several runs of each, one after the other, without connecting anew; also at a rate, behind many descriptors."""
+    shape = Shape(3, 1, rate=400)
+    with contextlib.ExitStack() as stack:
+        polls = [stack.enter_context(select.epoll()) for _ in range(2)]
+        brokers = [stack.enter_context(running(PEERS["websockets"], CORE)) for _ in range(2)]
+        loaded = [
+            stack.enter_context(ready(broker, shape, CORE, 0.05, poll))
+            for broker, poll in zip(brokers, polls, strict=True)
+        ]
+        for each in loaded * 3:
+            assert each.run(0.05).deliveries == 20 * 3
 
 
 def test_paced_sends_what_is_due_and_times_each_delivery() -> None:

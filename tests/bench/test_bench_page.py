@@ -1,8 +1,11 @@
 """From a result to plots and to the page on performance."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -240,19 +243,42 @@ def test_remaining_learns_from_what_is_done() -> None:
     assert remaining.text() == "0:00 left"
 
 
+def _measurement(rounds: int, seconds: float, peers: int = 9) -> Fanout:
+    selection = Selection(tuple(PEERS.values())[:peers], {})
+    return Fanout(Context(selection, choose_cores()), (), Pace(rounds, seconds, 0.1))
+
+
+@pytest.fixture
+def descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """20,000 descriptors, as on a usual machine."""
+    monkeypatch.setattr("resource.getrlimit", lambda _which: (20_000, 20_000))
+
+
 def test_full_and_usual_commands_are_declared() -> None:
-    """Every command takes its options; many connections are measured in fewer rounds."""
+    """Every command takes its options."""
     options = cli.build_parser().parse_args(["full", "--rounds", "6", "--seconds", "0.5"])
     assert (options.rounds, options.seconds) == (6, 0.5)
-    measured = Fanout(Context(Selection((), {}), choose_cores()), (), fanout.pace_of(options, fanout.FULL))
-    assert (measured._rounds(Shape(10, 1)), measured._rounds(Shape(9000, 1))) == (6, 2)
+    assert fanout.pace_of(options, fanout.FULL) == Pace(6, 0.5, fanout.FULL.warm_up)
 
 
-@pytest.mark.parametrize(("rounds", "wanted"), [(1, 1), (2, 2), (3, 2), (5, 2), (9, 3)])
-def test_many_connections_have_two_rounds_at_least(rounds: int, wanted: int) -> None:
-    """A figure has a spread wherever several rounds were asked for."""
-    measured = Fanout(Context(Selection((), {}), choose_cores()), (), Pace(rounds, 1.0, 0.1))
-    assert measured._rounds(Shape(9000, 1)) == wanted
+@pytest.mark.usefixtures("descriptors")
+@pytest.mark.parametrize(
+    ("rounds", "wanted"), [(1, Pace(1, 0.5, 0.1)), (2, Pace(2, 0.5, 0.1)), (12, Pace(2, 3.0, 0.1))]
+)
+def test_clients_too_many_to_stay_have_two_longer_rounds(rounds: int, wanted: Pace) -> None:
+    """Where clients connect anew for each round; a figure has a spread wherever several rounds were asked for."""
+    measured = _measurement(rounds, 0.5)
+    assert measured.pace_of(Shape(9000, 1)) == wanted
+    assert measured.pace_of(Shape(1000, 1)) == Pace(rounds, 0.5, 0.1)
+
+
+@pytest.mark.usefixtures("descriptors")
+def test_clients_of_all_brokers_stay_connected_where_descriptors_allow() -> None:
+    """Nine brokers with 1,000 topics do, with 9,000 subscribers do not; slow subscribers must never have a rest."""
+    assert _measurement(12, 0.3).together(Shape(1, 1, topics=1000))
+    assert not _measurement(12, 0.3).together(Shape(9000, 1))
+    assert _measurement(12, 0.3, peers=2).together(Shape(9000, 1))
+    assert not _measurement(12, 0.3).together(Shape(90, 16, slow=10))
 
 
 def test_whole_benchmark_stays_under_fifty_minutes() -> None:
@@ -266,7 +292,7 @@ def test_whole_benchmark_stays_under_fifty_minutes() -> None:
     assert measured.estimate() < 50 * 60
     fan_out = measured.parts["fanout"]
     assert isinstance(fan_out, Fanout)
-    assert min(fan_out._rounds(shape) for shape in fan_out.shapes) == 2
+    assert min(fan_out.pace_of(shape).rounds for shape in fan_out.shapes) == 2
 
 
 def _running(name: str) -> Running:
@@ -275,30 +301,66 @@ def _running(name: str) -> Running:
 
 def test_rounds_begin_with_another_broker_each() -> None:
     """Round r begins with broker r, counted in a circle; everybody has a turn."""
-    brokers = [_running(name) for name in ("ours", "bun", "nats")]
-    first = [[broker.peer.name for broker in fanout.rotated(brokers, turn)] for turn in range(4)]
-    assert first == [["ours", "bun", "nats"], ["bun", "nats", "ours"], ["nats", "ours", "bun"], ["ours", "bun", "nats"]]
+    names = ["ours", "bun", "nats"]
+    assert [fanout.rotated(names, turn) for turn in range(4)] == [
+        ["ours", "bun", "nats"],
+        ["bun", "nats", "ours"],
+        ["nats", "ours", "bun"],
+        ["ours", "bun", "nats"],
+    ]
     assert fanout.rotated([], 3) == []
 
 
-def test_peer_that_fails_later_is_left_out(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+SLOW = Shape(10, 1, slow=1)
+"""Its clients connect anew for each round."""
+
+
+@pytest.mark.parametrize("shape", [Shape(10, 1), SLOW], ids=["together", "apart"])
+def test_peer_that_fails_later_is_left_out(
+    shape: Shape, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Its earlier rounds are dropped, it has no further turn, the others go on, and the reason is kept."""
-    shape, turns = Shape(10, 1), iter(range(100))
     seen: list[str] = []
 
-    def measured_one(broker: Running, shape: Shape, _core: int, _pace: Pace) -> RunResult:
+    def measured_one(broker: Running) -> RunResult:
         seen.append(broker.peer.name)
-        if broker.peer.name == "bun" and next(turns) == 1:
+        if seen[-1] == "bun" and seen.count("bun") == 2:
             raise BenchError("it lost a message")
         return run(broker.peer.name, shape, 0.001).result
 
-    monkeypatch.setattr(fanout, "measure", measured_one)
+    @contextmanager
+    def made_ready(broker: Running, *_rest: object) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(run=lambda _seconds: measured_one(broker))
+
+    monkeypatch.setattr(fanout, "ready", made_ready)
+    monkeypatch.setattr(fanout, "measure", lambda broker, *_rest: measured_one(broker))
     measurement = Fanout(Context(Selection((), {}), choose_cores()), (shape,), Pace(3, 1.0, 0.1))
+    rounds = measurement.pace_of(shape).rounds
     measurement._take_turns(shape, [_running("ours"), _running("bun")])
-    assert [found.peer for found in measurement.runs] == ["ours"] * 3
-    assert measurement.failures == ["10, one at a time, bun: failed, it lost a message"]
-    assert seen == ["ours", "bun", "bun", "ours", "ours"]
+    assert [found.peer for found in measurement.runs] == ["ours"] * rounds
+    assert measurement.failures == [f"{shape.name}, bun: failed, it lost a message"]
+    assert seen == ["ours", "bun", "bun", "ours", "ours"][: rounds + 2]
     assert "load 50% (kept waiting 4%)" in capsys.readouterr().err
+
+
+def test_peer_that_does_not_let_clients_in_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are measured; when it is ours, that ends the benchmark."""
+    shape = Shape(10, 1)
+
+    @contextmanager
+    def made_ready(broker: Running, *_rest: object) -> Iterator[SimpleNamespace]:
+        if broker.peer.name == refusing:
+            raise BenchError("the handshake was refused")
+        yield SimpleNamespace(run=lambda _seconds: run(broker.peer.name, shape, 0.001).result)
+
+    monkeypatch.setattr(fanout, "ready", made_ready)
+    measurement = Fanout(Context(Selection((), {}), choose_cores()), (shape,), Pace(3, 1.0, 0.1))
+    refusing = "bun"
+    measurement._take_turns(shape, [_running("bun"), _running("ours")])
+    assert [found.peer for found in measurement.runs] == ["ours"] * 3
+    refusing = "ours"
+    with pytest.raises(BenchError, match="handshake"):
+        measurement._take_turns(shape, [_running("bun"), _running("ours")])
 
 
 def test_no_command_is_the_standard_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,9 +58,11 @@ def test_percentile_is_always_a_measured_value(values: list[float], percent: flo
     assert percentile(values, percent) in values
 
 
-def test_spread_is_the_range_over_the_median() -> None:
-    """8 to 12 around 10 is 40 %; one value has no spread, which is not the same as none."""
+def test_spread_is_the_distance_between_the_quartiles_over_the_median() -> None:
+    """Of three values it is the range, of many the middle half; one value has no spread, which is not the same as 0."""
     assert spread([10, 8, 12]) == pytest.approx(0.4)
+    assert spread([8, 12]) == pytest.approx(0.4)
+    assert spread([1, 9, 9, 10, 10, 10, 11, 11, 99]) == pytest.approx(0.2)
     assert spread([7]) is None
     assert spread([7, 7]) == 0
     assert spread([0, 0]) == 0

@@ -154,7 +154,7 @@ def _facts(document: dict[str, Any]) -> str:
         f"- System: {machine['kernel']}, Python {machine['python']}",
         f"- Broker on core {pinned['broker']}, load on core {pinned['load']}",
         f"- Load average before the run: {machine['load_average']:.2f}",
-        f"- Rounds per shape and broker: {pace['rounds']} of {pace['seconds']:g} s, or two longer ones (`bench/README.md`)",
+        f"- Rounds per shape and broker: {pace['rounds']} of {pace['seconds']:g} s, or two longer (`bench/README.md`)",
         *(f"- `{name}`: {version}" for name, version in document["versions"].items()),
         *(f"- `{name}`: skipped, {reason}" for name, reason in document["skipped"].items()),
     ]

@@ -360,7 +360,9 @@ class Topics:
         delivered = (reached - len(late)) * count
         for member, taken in late:
             delivered += _deliver_late(member, taken, data, count)
-        self._count(topic, delivered, size * delivered // count)
+        topic.delivered += delivered
+        self.delivered += delivered
+        self.sent_bytes += size * delivered // count
 
     def _deliver_mixed(self, topic: Topic, batches: list[Batch]) -> None:
         """Hand messages of several senders to everyone, each without its own; otherwise as `_deliver`."""
@@ -387,9 +389,6 @@ class Topics:
             if reached := _deliver_late(member, taken, data, count):
                 delivered += reached
                 sent_bytes += len(data)
-        self._count(topic, delivered, sent_bytes)
-
-    def _count(self, topic: Topic, delivered: int, sent_bytes: int) -> None:
         topic.delivered += delivered
         self.delivered += delivered
         self.sent_bytes += sent_bytes

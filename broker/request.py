@@ -206,7 +206,7 @@ def client_address(peer: str, forwarded: Sequence[str], proxies: Networks, *, tr
         proxies: networks whose word counts.
         trust_unix: whether a peer on the Unix socket is a proxy.
     """
-    if not (trust_unix if peer == "unix" else _inside(peer, proxies)):
+    if not forwarded or not (trust_unix if peer == "unix" else _inside(peer, proxies)):
         return peer
     client = peer
     for hop in reversed([hop.strip() for value in forwarded for hop in value.split(",")]):

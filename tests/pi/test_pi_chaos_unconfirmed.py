@@ -83,9 +83,10 @@ class RedisApplication:
     @asynccontextmanager
     async def publishing(self) -> AsyncIterator[None]:
         """Publish as long as the block lasts."""
+        ending = asyncio.Event()
 
         async def publish() -> None:
-            while True:
+            while not ending.is_set():
                 await self.publish()
                 await asyncio.sleep(0.05)
 
@@ -93,8 +94,8 @@ class RedisApplication:
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            ending.set()  # no ``cancel()``: the library waits with ``wait_for``, which Python 3.11 may let swallow it
+            await task
 
     async def publish(self) -> Published:
         """Publish one more message."""

@@ -127,18 +127,22 @@ def _draw(document: dict[str, Any], folder: Path) -> None:
         sys.stdout.write(f"{file}\n")
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path, key: str, command: str) -> dict[str, Any]:
+    """Read the result of a command, which has something under this key."""
     try:
-        document: dict[str, Any] = json.loads(file.read_text())
+        document = json.loads(file.read_text())
     except (OSError, ValueError) as error:
         raise BenchError(f"{file} cannot be read as a result: {error}") from None
+    if not isinstance(document, dict) or key not in document:
+        raise BenchError(f"{file} is not the result of `python -m bench {command}`")
     return document
 
 
 def _report(options: argparse.Namespace) -> int:
     if reason := plots.unavailable():
         raise BenchError(reason)
-    document = merged(_read(options.result), [_read(file) for file in options.more])
+    result = _read(options.result, "parts", "full")
+    document = merged(result, [_read(file, "rows", "fanout") for file in options.more])
     plots.draw(plots.rows_of(document), options.images)
     options.page.write_text(refreshed(options.page.read_text(), blocks(document)))
     sys.stdout.write(f"{options.page}\n")

@@ -61,17 +61,14 @@ def merged(document: dict[str, Any], more: Sequence[Mapping[str, Any]]) -> dict[
     Every row keeps the number of its source; which source a table shows is decided by `figures.of_group`.
 
     Raises:
-        BenchError: An addition has no shapes, or was measured on another machine or at another pace; or there is no
-            fan-out at all.
+        BenchError: An addition was measured on another machine or at another pace; or there is no fan-out at all.
     """
-    if "parts" not in document:
-        raise BenchError("the page needs the result of `python -m bench full`")
     parts = document["parts"]
     fanout = parts.get("fanout") or {"rows": [], "runs": [], "failures": []}
     paces = [fanout["pace"]] if "pace" in fanout else []
     for source, addition in enumerate(more, 1):
-        if "rows" not in addition or addition["machine"]["processor"] != document["machine"]["processor"]:
-            raise BenchError("only results of `python -m bench fanout` on the same machine can be added")
+        if addition["machine"]["processor"] != document["machine"]["processor"]:
+            raise BenchError(f"result {source} to be added was measured on another machine")
         paces.append(addition["pace"])
         if paces[-1] != paces[0]:
             raise BenchError(f"result {source} to be added has another pace, {_pace(paces[-1])}, not {_pace(paces[0])}")
@@ -110,13 +107,7 @@ def _added(used: Rows, source: int, addition: Mapping[str, Any]) -> dict[str, An
 
 
 def blocks(document: dict[str, Any]) -> dict[str, str]:
-    """Make every block from the JSON of a full run.
-
-    Raises:
-        BenchError: It is the result of another command.
-    """
-    if "parts" not in document:
-        raise BenchError("the page needs the result of `python -m bench full`")
+    """Make every block from the JSON of a full run."""
     rows = rows_of(document)
     made = {"facts": _facts(document), "capacity": _capacity(rows), "details": _details(document, rows)}
     made |= {f"shapes-{name.replace(' ', '-')}": _pivot(rows, shapes) for name, shapes in GROUPS.items()}

@@ -161,22 +161,12 @@ def test_merged_adds_only_what_is_missing(document: dict[str, Any]) -> None:
 
 
 def test_merged_refuses_what_cannot_be_compared(document: dict[str, Any]) -> None:
-    """A result without shapes, or of another machine, is refused; so is one that is not of a full run."""
+    """A result of another machine is refused; so is a full run that has no shapes, and gets none."""
     other = {"machine": {**document["machine"], "processor": "abacus"}, "rows": []}
-    with pytest.raises(BenchError, match="on the same machine"):
+    with pytest.raises(BenchError, match="result 1 to be added was measured on another machine"):
         merged(json.loads(json.dumps(document)), [other])
-    with pytest.raises(BenchError, match="on the same machine"):
-        merged(json.loads(json.dumps(document)), [{"machine": document["machine"]}])
-    with pytest.raises(BenchError, match="python -m bench full"):
-        merged({"rows": []}, [])
     with pytest.raises(BenchError, match="did not reach the fan-out"):
         merged({**document, "parts": {}}, [])
-
-
-def test_blocks_of_another_command() -> None:
-    """Only a full run fills the page."""
-    with pytest.raises(BenchError, match="python -m bench full"):
-        blocks({"command": "memory"})
 
 
 def test_refreshed_replaces_only_its_blocks() -> None:
@@ -213,12 +203,29 @@ def test_report_refreshes_page_and_plots(document: dict[str, Any], tmp_path: Pat
     assert {file.name for file in images.iterdir()} == {f"{name}.{kind}" for name in names for kind in ("svg", "png")}
 
 
-def test_report_of_no_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file that is no result is named with what is wrong."""
+@pytest.mark.parametrize(
+    ("text", "more", "complaint"),
+    [
+        (None, None, "result.json cannot be read as a result"),
+        ("{", None, "result.json cannot be read as a result"),
+        ("[]", None, "result.json is not the result of `python -m bench full`"),
+        ('{"rows": []}', None, "result.json is not the result of `python -m bench full`"),
+        ('{"parts": {}}', '{"parts": {}}', "more.json is not the result of `python -m bench fanout`"),
+    ],
+)
+def test_report_of_no_result(
+    text: str | None, more: str | None, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file that is no result, or that of another command, is named with what is wrong."""
     if reason := plots.unavailable():
         pytest.skip(reason)
-    assert cli.main(["report", str(tmp_path / "nothing.json")]) == 1
-    assert "cannot be read as a result" in capsys.readouterr().err
+    files = [tmp_path / "result.json", tmp_path / "more.json"]
+    for file, content in zip(files, (text, more), strict=True):
+        if content is not None:
+            file.write_text(content)
+    given = [str(file) for file, content in zip(files, ("always", more), strict=True) if content]
+    assert cli.main(["report", *given]) == 1
+    assert f"{tmp_path}/{complaint}" in capsys.readouterr().err
 
 
 def test_plots_of_a_result_without_shapes(tmp_path: Path) -> None:

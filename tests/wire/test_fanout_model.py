@@ -74,7 +74,7 @@ class FanOut(RuleBasedStateMachine):
         """What was answered since, which must wait for the flush."""
         self.expected: defaultdict[Member, bytes] = defaultdict(bytes)
         self.joined: list[Member] = []
-        self.received = self.delivered = self.serial = 0
+        self.received = self.delivered = self.sent_bytes = self.serial = 0
 
     def schedule(self, flush: object) -> None:
         """Take the place of the loop's `call_soon`."""
@@ -94,6 +94,7 @@ class FanOut(RuleBasedStateMachine):
                 if member.live or member.accepts:
                     self.expected[member] += frame
                     self.delivered += 1
+                    self.sent_bytes += len(frame)
         for member, frame in self.answers:
             self.expected[member] += frame
         self.turn, self.answers = [], []
@@ -175,6 +176,7 @@ class FanOut(RuleBasedStateMachine):
             assert member.got == self.expected[member]
         if not self.turn:
             assert (self.topics.received, self.topics.delivered) == (self.received, self.delivered)
+            assert self.topics.sent_bytes == self.sent_bytes
 
     @invariant()
     def topics_are_those_with_members(self) -> None:

@@ -22,7 +22,7 @@ from bench.shapes import GROUPS, shapes_of
 
 BUDGET = 3600.0
 QUICK_BUDGET = 1500.0
-PACE = Pace(rounds=12, seconds=0.25, warm_up=0.3)
+PACE = Pace(rounds=20, seconds=0.25, warm_up=0.3)
 FLOODS = (QUIET, "messages", "pings")
 
 

@@ -127,6 +127,22 @@ async def test_cancelled_create_frees_the_reference(rig: Rig, make_publisher: Ma
         assert (await _until_ok(publisher, reference="t-1")).ok
 
 
+async def test_cancellation_is_never_lost(rig: Rig, make_publisher: MakePublisher) -> None:
+    """Whatever step a call has come to when its caller goes away, it ends as cancelled."""
+    publisher = make_publisher(rig.keywords())
+    async with rig.receiving():
+        assert (await publisher.send_sms(receiver=NUMBER, message="warm")).ok
+        for steps in range(40):
+            sending = asyncio.create_task(publisher.send_sms(receiver=NUMBER, message=f"{steps} steps"))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            if sending.done():
+                break
+            sending.cancel()
+            await asyncio.wait([sending])
+            assert sending.cancelled(), f"lost after {steps} steps"
+
+
 async def test_question_is_answered(rig: Rig, make_publisher: MakePublisher) -> None:
     """A question comes back with its answer, even when that is published the moment the question arrives."""
     publisher = make_publisher(rig.keywords())

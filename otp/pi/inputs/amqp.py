@@ -19,7 +19,7 @@ from aiormq import exceptions
 from otp.pi.inputs.base import Take
 from otp.pi.inputs.healing import CONNECT_TIME, HealingInput
 from otp.pi.settings import Amqp
-from otp.roads import failures, tls
+from otp.roads import cancellation, failures, tls
 from otp.roads.amqp import BAD_CREDENTIALS, LONGEST_NAME, LOST, PORT, TLS_PORT, refused_virtual_host, silence_bodies
 from otp.roads.closing import quietly
 from otp.roads.errors import ConfigError, RoadError
@@ -71,7 +71,8 @@ class AmqpInput(HealingInput):
     async def _serve(self) -> None:
         async with self._open() as connection, self._failures():
             async with asyncio.timeout(CONNECT_TIME):
-                arrived = await self._consume(connection)
+                with cancellation.heeded():
+                    arrived = await self._consume(connection)
             self._up()
             while True:
                 message = await arrived.get()

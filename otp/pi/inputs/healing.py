@@ -10,6 +10,7 @@ from otp.pi.inputs.backoff import Backoff
 from otp.pi.inputs.base import MAX_PAYLOAD, PUBLISH_TIME, InputStatus, RoadLostError, Take
 from otp.pi.model import Origin, RejectedError, UnstoredError
 from otp.pi.settings import Broker
+from otp.roads import cancellation
 from otp.roads.errors import RoadError
 
 CONNECT_TIME = 10.0
@@ -64,8 +65,8 @@ class HealingInput(ABC):
         self._detail = f"connecting to {self._server}"
         try:
             while True:
-                failure = await self._failure()
-                _go_if_cancelled()
+                with cancellation.heeded():
+                    failure = await self._failure()
                 lasted = self._now() - self._stood_at if self._connected.is_set() else 0.0
                 self._down(failure)
                 await asyncio.sleep(backoff.after(lasted))
@@ -187,10 +188,3 @@ class HealingInput(ABC):
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
-
-
-def _go_if_cancelled() -> None:
-    """End where somebody has asked for it: a library may have made another error of the request."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

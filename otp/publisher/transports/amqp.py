@@ -18,7 +18,7 @@ from otp.publisher.settings import Amqp
 from otp.publisher.transports.base import Answer, Receipt
 from otp.publisher.transports.first import First
 from otp.publisher.transports.kept import Kept
-from otp.roads import failures, tls
+from otp.roads import cancellation, failures, tls
 from otp.roads.amqp import (
     BAD_CREDENTIALS,
     HEARTBEAT,
@@ -132,7 +132,8 @@ class AmqpRoad:
     async def _failures(self) -> AsyncIterator[None]:
         """Say in the road's words what goes wrong inside."""
         try:
-            yield
+            with cancellation.heeded():
+                yield
         except exceptions.ChannelAccessRefused:
             text = f"{self._server} does not allow this account to use queue {self._settings.topic}."
             raise RoadError("forbidden", text) from None

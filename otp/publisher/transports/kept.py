@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from otp.roads import cancellation
 from otp.roads.closing import quietly
 
 IDLE = 5.0
@@ -64,7 +65,8 @@ class Kept(Generic[C]):
     @asynccontextmanager
     async def use(self) -> AsyncIterator[C]:
         """Yield a connection that works as far as can be known; a failure inside has it probed next time."""
-        held = await self._take()
+        with cancellation.heeded():
+            held = await self._take()
         try:
             yield held.connection
         except BaseException:

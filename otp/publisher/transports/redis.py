@@ -18,7 +18,7 @@ from otp.publisher.settings import Redis as Settings
 from otp.publisher.transports.base import Answer, Receipt
 from otp.publisher.transports.first import First
 from otp.publisher.transports.kept import Kept
-from otp.roads import failures, tls
+from otp.roads import cancellation, failures, tls
 from otp.roads.closing import quietly
 from otp.roads.redis import LOST, PORT, not_connected, pool
 
@@ -141,7 +141,8 @@ class RedisRoad:
     async def _failures(self) -> AsyncIterator[None]:
         """Say in the road's words what goes wrong inside."""
         try:
-            yield
+            with cancellation.heeded():
+                yield
         except exceptions.AuthenticationError as error:
             raise not_connected(error, self._server) from error
         except exceptions.NoPermissionError:

@@ -38,5 +38,5 @@ def of_group(rows: Rows, shapes: Iterable[Shape]) -> list[dict[str, Any]]:
 
 
 def load_bound(row: dict[str, Any]) -> bool:
-    """Tell whether the load generator was so busy in any round that it may have set the pace."""
+    """Tell whether the load generator was so busy that it may have set the pace."""
     return bool(row["busiest_load"] > BUSY_SHARE)

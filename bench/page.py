@@ -19,7 +19,10 @@ from bench.shapes import GROUPS, Shape
 _BLOCK = re.compile(r"<!-- bench:(?!end)([a-z-]+) -->\n.*?<!-- bench:end -->", re.DOTALL)
 _FLOOR = "floor"
 _LEGENDS = {
-    "! |": f"`!`: the load generator used over {percent(BUSY_SHARE)} of its core in a round and may have set the pace.",
+    "! |": (
+        f"`!`: the load generator used over {percent(BUSY_SHARE)} of its core in a quarter of the rounds or more"
+        " and may have set the pace."
+    ),
     " + |": "`+`: from a result that was added, see the list of facts.",
 }
 """What is said below a table that has a mark in a cell, by the mark at the cell's end."""

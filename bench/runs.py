@@ -111,7 +111,7 @@ _LOOPS = {Flow.CLOSED: _closed, Flow.PACED: _closed, Flow.PAIRS: _pairs, Flow.CR
 
 
 @contextmanager
-def _quiet_generator() -> Iterator[None]:
+def quiet_generator() -> Iterator[None]:
     """Keep the collector away: its work in the generator would look like a slow broker."""
     gc.disable()
     try:
@@ -164,7 +164,6 @@ def ready(broker: Running, shape: Shape, core: int, warming: float, poll: select
         stack.enter_context(_bystanders(broker, shape))
         loop = _LOOPS[shape.flow](broker, shape, poll, stack)
         settle()
-        stack.enter_context(_quiet_generator())
         warm_up(loop, warming, reader)
         yield Ready(loop, reader)
 

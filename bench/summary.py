@@ -47,7 +47,7 @@ class Row:
     peer: str
     per_delivery: float
     spread: float | None
-    """Largest minus smallest processor time per delivery, as a fraction of the median; None for a single round."""
+    """Distance between the quartiles of processor time per delivery, as a fraction of the median (`stats.spread`)."""
     best: float
     """The smallest processor time per delivery: on a disturbed machine nearest to the truth."""
     per_message: float
@@ -67,7 +67,7 @@ class Row:
     """Time the broker was kept from its core, as a fraction of the run."""
     load_share: float
     busiest_load: float
-    """The generator's largest share of its core in any round."""
+    """The generator's share of its core in the busiest quarter of the rounds: their upper quartile."""
     load_disturbed: float
     """Time the generator was kept from its core, as a fraction of the run."""
     cut_off: int
@@ -106,7 +106,7 @@ def make_row(runs: Sequence[Run]) -> Row:
         system_share=system / ticks if ticks else None,
         disturbed=median([result.disturbed / result.wall for result in results]),
         load_share=median([result.load_share for result in results]),
-        busiest_load=max(result.load_share for result in results),
+        busiest_load=percentile([result.load_share for result in results], 75),
         load_disturbed=median([result.load_disturbed / result.wall for result in results]),
         cut_off=sum(result.cut_off for result in results),
         grown_kib=max(result.grown_kib for result in results),
@@ -150,7 +150,7 @@ def _notes(row: Row) -> list[str]:
     if row.load_bound:
         notes.append(
             f"! {row.shape.name}, {row.peer}: the load generator used {percent(row.busiest_load)} of its "
-            f"core in its busiest round, the broker {percent(row.broker_share)}: the load may have set the pace"
+            f"core in its busiest quarter, the broker {percent(row.broker_share)}: the load may have set the pace"
         )
     if row.shape.slow:
         notes.append(

@@ -7,7 +7,7 @@ import select
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from bench.peers import Peer
 from bench.process import Running, running
 from bench.remaining import Remaining
 from bench.report import Table, number, percent, progress
-from bench.runs import Pace, measure, ready, warm_up_seconds
+from bench.runs import Pace, measure, quiet_generator, ready, warm_up_seconds
 from bench.selection import BASELINE
 from bench.shapes import BASE, GROUPS, Shape, parse_shapes, shapes_of
 from bench.stats import distribution
@@ -33,6 +33,19 @@ _FEWEST = 2  # rounds that have a spread
 _SPARE_DESCRIPTORS = 500
 _OVERHEAD = 0.6
 _SECONDS_PER_CONNECTION = 0.0008
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A broker that takes part in a shape.
+
+    Attributes:
+        run: Measures one round.
+        clients: Those that stay connected meanwhile; closing it sends them home.
+    """
+
+    run: Callable[[], RunResult]
+    clients: ExitStack
 
 
 class Fanout:
@@ -79,7 +92,7 @@ class Fanout:
     def measure_all(self) -> None:
         """Run every shape; the brokers take turns, so that a disturbance hits them alike.
 
-        Each round begins with another broker, so that none always follows the same neighbour.
+        Each round begins with another broker and goes the other way round, so that neighbours change.
         """
         self._remaining = Remaining(self.estimate())  # its clock begins now
         with tempfile.TemporaryDirectory(prefix="bench-tls-") as folder:
@@ -104,43 +117,45 @@ class Fanout:
 
     def _take_turns(self, shape: Shape, brokers: list[Running]) -> None:
         with ExitStack() as stack:
-            runs = self._together(shape, brokers, stack) if self.together(shape) else self._apart(shape, brokers)
+            stack.enter_context(quiet_generator())
+            able = self._together(shape, brokers, stack) if self.together(shape) else self._apart(shape, brokers)
             rounds = self.pace_of(shape).rounds
             for turn in range(rounds):
-                for name in rotated(list(runs), turn):
-                    with self._left_out_if_it_fails(shape, name, runs):
-                        self.runs.append(Run(shape, name, turn, runs[name]()))
+                for name in in_turn(list(able), turn):
+                    with self._left_out_if_it_fails(shape, name, able):
+                        self.runs.append(Run(shape, name, turn, able[name].run()))
                 self._show_round(shape, turn, rounds)
         self._remaining.done(self._one(shape))
         self._show_shape(shape)
 
-    def _together(self, shape: Shape, brokers: list[Running], stack: ExitStack) -> dict[str, Callable[[], RunResult]]:
+    def _together(self, shape: Shape, brokers: list[Running], stack: ExitStack) -> dict[str, Contender]:
         """Connect everybody's clients; then the brokers can take turns many times a minute."""
         core, pace = self.context.cores.broker, self.pace_of(shape)
         polls = [stack.enter_context(select.epoll()) for _ in brokers]
-        runs: dict[str, Callable[[], RunResult]] = {}
+        able: dict[str, Contender] = {}
         for broker, poll in zip(brokers, polls, strict=True):
-            with self._left_out_if_it_fails(shape, broker.peer.name, runs):
-                loaded = stack.enter_context(ready(broker, shape, core, pace.warm_up, poll))
-                runs[broker.peer.name] = functools.partial(loaded.run, pace.seconds)
-        return runs
+            with self._left_out_if_it_fails(shape, broker.peer.name, able):
+                clients = stack.enter_context(ExitStack())
+                loaded = clients.enter_context(ready(broker, shape, core, pace.warm_up, poll))
+                able[broker.peer.name] = Contender(functools.partial(loaded.run, pace.seconds), clients)
+        return able
 
-    def _apart(self, shape: Shape, brokers: list[Running]) -> dict[str, Callable[[], RunResult]]:
+    def _apart(self, shape: Shape, brokers: list[Running]) -> dict[str, Contender]:
         """Let clients connect for each round, and go."""
         core, pace = self.context.cores.broker, self.pace_of(shape)
-        return {broker.peer.name: functools.partial(measure, broker, shape, core, pace) for broker in brokers}
+        runs = {broker.peer.name: functools.partial(measure, broker, shape, core, pace) for broker in brokers}
+        return {name: Contender(run, ExitStack()) for name, run in runs.items()}
 
     @contextmanager
-    def _left_out_if_it_fails(
-        self, shape: Shape, name: str, runs: dict[str, Callable[[], RunResult]]
-    ) -> Iterator[None]:
+    def _left_out_if_it_fails(self, shape: Shape, name: str, able: dict[str, Contender]) -> Iterator[None]:
         """Let a broker that fails take no further part; ours must not fail."""
         try:
             yield
         except (BenchError, OSError) as error:
             if name == BASELINE:
                 raise
-            runs.pop(name, None)
+            if contender := able.pop(name, None):
+                contender.clients.close()  # what it has still to send must not cost the others
             self._leave_out(shape, name, f"failed, {str(error) or type(error).__name__}")
 
     def _leave_out(self, shape: Shape, name: str, reason: str) -> None:
@@ -184,10 +199,10 @@ class Fanout:
         return [replace(table, notes=(*table.notes, *self.failures))]
 
 
-def rotated(names: Sequence[str], turn: int) -> list[str]:
-    """Return the brokers in the order of a round: round `turn` begins with number `turn`, counted in a circle."""
-    first = turn % len(names) if names else 0
-    return [*names[first:], *names[:first]]
+def in_turn(names: Sequence[str], turn: int) -> list[str]:
+    """Return the brokers in the order of a round: from number `turn` on in a circle, in odd rounds backwards."""
+    step = -1 if turn % 2 else 1
+    return [names[(turn + step * place) % len(names)] for place in range(len(names))]
 
 
 def _run_document(run: Run) -> dict[str, Any]:

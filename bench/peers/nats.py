@@ -12,6 +12,7 @@ from examples.ports import free_port
 _CONFIG = """\
 host: 127.0.0.1
 port: {nats_port}
+ping_interval: "1h"
 websocket {{
     host: 127.0.0.1
     port: {port}

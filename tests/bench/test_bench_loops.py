@@ -100,7 +100,7 @@ def test_warm_up_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_brokers_take_turns_while_all_clients_are_connected() -> None:
-    """Several runs of each, one after the other, without connecting anew; also at a rate, behind many descriptors."""
+    """Several runs of each, one after the other, without connecting anew; also at a rate."""
     shape = Shape(3, 1, rate=400)
     with contextlib.ExitStack() as stack:
         polls = [stack.enter_context(select.epoll()) for _ in range(2)]

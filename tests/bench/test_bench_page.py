@@ -1,10 +1,12 @@
 """From a result to plots and to the page on performance."""
 
+import gc
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from select import epoll
 from types import SimpleNamespace
 from typing import Any
 
@@ -306,16 +308,21 @@ def _running(name: str) -> Running:
     return Running(PEERS[name], 1, 1)
 
 
-def test_rounds_begin_with_another_broker_each() -> None:
-    """Round r begins with broker r, counted in a circle; everybody has a turn."""
+def test_rounds_begin_with_another_broker_each_and_change_direction() -> None:
+    """Round r begins with broker r, counted in a circle; everybody has a turn, and not always the same neighbour."""
     names = ["ours", "bun", "nats"]
-    assert [fanout.rotated(names, turn) for turn in range(4)] == [
+    assert [fanout.in_turn(names, turn) for turn in range(4)] == [
         ["ours", "bun", "nats"],
-        ["bun", "nats", "ours"],
+        ["bun", "ours", "nats"],
         ["nats", "ours", "bun"],
-        ["ours", "bun", "nats"],
+        ["ours", "nats", "bun"],
     ]
-    assert fanout.rotated([], 3) == []
+    assert fanout.in_turn([], 3) == []
+
+
+def failed(measurement: Fanout) -> list[str]:
+    """Return who is out of a shape."""
+    return [failure.partition(": ")[0].rpartition(" ")[2] for failure in measurement.failures]
 
 
 SLOW = Shape(10, 1, slow=1)
@@ -326,18 +333,25 @@ SLOW = Shape(10, 1, slow=1)
 def test_peer_that_fails_later_is_left_out(
     shape: Shape, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its earlier rounds are dropped, it has no further turn, the others go on, and the reason is kept."""
+    """Its earlier rounds are dropped, its clients leave, the others go on undisturbed, and the reason is kept."""
     seen: list[str] = []
+    connected: set[str] = set()
 
     def measured_one(broker: Running) -> RunResult:
         seen.append(broker.peer.name)
+        assert not gc.isenabled()
+        assert "bun" not in connected or "bun" not in failed(measurement)
         if seen[-1] == "bun" and seen.count("bun") == 2:
             raise BenchError("it lost a message")
         return run(broker.peer.name, shape, 0.001).result
 
     @contextmanager
     def made_ready(broker: Running, *_rest: object) -> Iterator[SimpleNamespace]:
-        yield SimpleNamespace(run=lambda _seconds: measured_one(broker))
+        connected.add(broker.peer.name)
+        try:
+            yield SimpleNamespace(run=lambda _seconds: measured_one(broker))
+        finally:
+            connected.remove(broker.peer.name)
 
     monkeypatch.setattr(fanout, "ready", made_ready)
     monkeypatch.setattr(fanout, "measure", lambda broker, *_rest: measured_one(broker))
@@ -347,7 +361,31 @@ def test_peer_that_fails_later_is_left_out(
     assert [found.peer for found in measurement.runs] == ["ours"] * rounds
     assert measurement.failures == [f"{shape.name}, bun: failed, it lost a message"]
     assert seen == ["ours", "bun", "bun", "ours", "ours"][: rounds + 2]
+    assert not connected
+    assert gc.isenabled()
     assert "load 50% (kept waiting 4%)" in capsys.readouterr().err
+
+
+def test_all_pollers_are_made_before_the_first_client_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind the clients of several brokers their descriptors would exceed what `select()` takes."""
+    shape = Shape(10, 1)
+    made: list[epoll] = []
+
+    def counted() -> epoll:
+        made.append(epoll())
+        return made[-1]
+
+    @contextmanager
+    def made_ready(broker: Running, *rest: object) -> Iterator[SimpleNamespace]:
+        assert len(made) == 3
+        assert rest[-1] in made
+        yield SimpleNamespace(run=lambda _seconds: run(broker.peer.name, shape, 0.001).result)
+
+    monkeypatch.setattr("select.epoll", counted)
+    monkeypatch.setattr(fanout, "ready", made_ready)
+    measurement = Fanout(Context(Selection((), {}), choose_cores()), (shape,), Pace(3, 1.0, 0.1))
+    measurement._take_turns(shape, [_running("ours"), _running("bun"), _running("nats")])
+    assert len(measurement.runs) == 9
 
 
 def test_peer_that_does_not_let_clients_in_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

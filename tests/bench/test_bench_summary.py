@@ -73,7 +73,7 @@ def test_table_says_when_the_load_was_too_busy() -> None:
     calm = Run(SHAPE, "calm", 0, replace(RESULT, load_cpu=1.8))
     busy = [Run(SHAPE, "busy", turn, replace(RESULT, load_cpu=used)) for turn, used in enumerate((1.9, 0.2, 0.2))]
     text = fanout_table(make_rows([calm, *busy]), "ours").text()
-    assert "! 10, 256 in flight, busy: the load generator used 95% of its core in its busiest round" in text
+    assert "! 10, 256 in flight, busy: the load generator used 95% of its core in its busiest quarter" in text
     assert "calm: the load generator" not in text
 
 

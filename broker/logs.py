@@ -49,9 +49,9 @@ class Log:
     def _write(self, level: int, event: str, fields: dict[str, object]) -> None:
         if self.logger.isEnabledFor(level):
             # Not by `Logger.log`, which would look for the line of code that nobody prints: a fifth of the cost.
-            record = logging.LogRecord(self.logger.name, level, "", 0, _as_text(event, fields), None, None)
-            record.__dict__ |= {"event": event, "fields": fields}
-            self.logger.handle(record)
+            extra = {"event": event, "fields": fields}
+            text = _as_text(event, fields)
+            self.logger.handle(self.logger.makeRecord(self.logger.name, level, "", 0, text, (), None, extra=extra))
 
 
 def short_topic(name: str) -> str:

@@ -261,15 +261,9 @@ class Topics:
         if not self.pending:
             self.began = now
             self.schedule(self.flush)
-        batches = topic.batches
-        if not batches:
+        if not topic.batches:
             self.pending.append(topic)
-            batches.append((origin, data, count))
-        elif batches[-1][0] is origin:  # one batch a sender: each has its own cut out of the whole
-            _, before, messages = batches[-1]
-            batches[-1] = origin, before + data, messages + count
-        else:
-            batches.append((origin, data, count))
+        topic.batches.append((origin, data, count))
         self.publishes += 1
 
     def _end_flush(self) -> None:
@@ -332,7 +326,12 @@ class Topics:
         if len(batches) == 1:
             self._deliver(topic, *batches[0])
         else:
-            self._deliver_mixed(topic, batches)
+            data, count = b"".join([part for _, part, _ in batches]), sum([count for _, _, count in batches])
+            own = _own_parts(batches)
+            if len(own) == 1:
+                self._deliver(topic, batches[0][0], data, count)
+            else:
+                self._deliver_mixed(topic, (data, count), own)
         self._end_if_empty(topic)  # its last member may have left before its batch was out
 
     def _deliver(self, topic: Topic, origin: object, data: bytes, count: int) -> None:
@@ -364,10 +363,8 @@ class Topics:
         self.delivered += delivered
         self.sent_bytes += size * delivered // count
 
-    def _deliver_mixed(self, topic: Topic, batches: list[Batch]) -> None:
-        """Hand messages of several senders to everyone, each without its own; otherwise as `_deliver`."""
-        whole = b"".join([part for _, part, _ in batches]), sum([count for _, _, count in batches])
-        own = _own_parts(batches)
+    def _deliver_mixed(self, topic: Topic, whole: tuple[bytes, int], own: dict[object, list["_Part"]]) -> None:
+        """Hand messages of several senders, and their count, to everyone, each without its own; else as `_deliver`."""
         late: list[tuple[Subscriber, int | Exception]] = []
         delivered = sent_bytes = 0
         for member, send in topic.members.items():
@@ -412,21 +409,30 @@ _Part: TypeAlias = tuple[int, int, int]
 """What one sender published without a break: first byte in the joined batch, byte behind the last, messages."""
 
 
-def _own_parts(batches: list[Batch]) -> dict[object, tuple[_Part, ...]]:
-    """Find what each sender must not get back."""
-    own: dict[object, tuple[_Part, ...]] = {}
-    start = 0
+def _own_parts(batches: list[Batch]) -> dict[object, list[_Part]]:
+    """Find what each sender must not get back, in order."""
+    own: dict[object, list[_Part]] = {}
+    stop = 0
     for origin, data, count in batches:
-        stop = start + len(data)
-        own[origin] = (*own.get(origin, ()), (start, stop, count))
-        start = stop
+        start, stop = stop, stop + len(data)
+        parts = own.get(origin)
+        if parts is None:
+            own[origin] = [(start, stop, count)]
+        elif parts[-1][1] == start:
+            parts[-1] = parts[-1][0], stop, parts[-1][2] + count
+        else:
+            parts.append((start, stop, count))
     return own
 
 
-def _without(whole: tuple[bytes, int], parts: tuple[_Part, ...]) -> tuple[bytes, int]:
+def _without(whole: tuple[bytes, int], parts: list[_Part]) -> tuple[bytes, int]:
     """Cut a sender's own messages out of the joined batch and its count: cheaper than joining the others' again."""
     data, count = whole
-    for start, stop, messages in reversed(parts):
-        data = data[:start] + data[stop:]
+    pieces: list[bytes] = []
+    kept = 0
+    for start, stop, messages in parts:
+        pieces.append(data[kept:start])
+        kept = stop
         count -= messages
-    return data, count
+    pieces.append(data[kept:])
+    return b"".join(pieces), count

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,49 @@ def test_text_line_holds_time_level_event_and_fields(file: Path) -> None:
     configure("text", "info", str(file))
     Log().info("open", id=7, user="alice", topic=None, seconds=1.23456, address="[::1]")
     assert re.fullmatch(STAMP + r" info    open id=7 user=alice seconds=1\.235 address=\[::1\]\n", file.read_text())
+
+
+def test_time_is_that_of_the_event_in_utc(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the millisecond, whatever the machine's own time zone; a second later it is another."""
+    monkeypatch.setenv("TZ", "Asia/Jakarta")
+    time.tzset()
+    try:
+        configure("text", "info", str(file))
+        for now in (1_800_000_000.0625, 1_800_000_000.25, 1_800_000_061.875):
+            monkeypatch.setattr("logging.time.time", lambda now=now: now)
+            Log().info("tick")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert [line.split()[0] for line in file.read_text().splitlines()] == [
+        "2027-01-15T08:00:00.062Z",
+        "2027-01-15T08:00:00.250Z",
+        "2027-01-15T08:01:01.875Z",
+    ]
+
+
+def test_record_is_made_by_the_programs_own_factory(file: Path) -> None:
+    """A program around the broker that adds fields to its records finds them in ours, too."""
+    usual = logging.getLogRecordFactory()
+
+    def traced(*arguments: object, **more: object) -> logging.LogRecord:
+        record = usual(*arguments, **more)
+        record.trace = "t-1"
+        return record
+
+    seen: list[str] = []
+    configure("text", "info", str(file))
+    handler = logging.Handler()
+    handler.emit = lambda record: seen.append(record.trace)  # type: ignore[attr-defined,method-assign]
+    log = Log()
+    log.logger.addHandler(handler)
+    logging.setLogRecordFactory(traced)
+    try:
+        log.info("open")
+    finally:
+        logging.setLogRecordFactory(usual)
+        log.logger.removeHandler(handler)
+    assert seen == ["t-1"]
 
 
 def test_json_line_holds_the_same_as_an_object(file: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from broker.errors import FULL, Refused
 from broker.frames import TEXT, server_frame
-from broker.topics import RATE_SPAN, READERS_PATIENCE, Topic, Topics
+from broker.topics import NEVER, RATE_SPAN, READERS_PATIENCE, Topic, Topics
 from tests.broker.doubles import Clock, Loop
 
 
@@ -241,6 +241,66 @@ def test_send_that_breaks_costs_only_the_member_it_belongs_to() -> None:
     assert broken.got == b""
     assert isinstance(broken.fault_of, RuntimeError)
     assert (topic.delivered, stage.topics.delivered, stage.topics.sent_bytes) == (1, 1, len(message("a")))
+
+
+def test_send_that_breaks_costs_nobody_else_messages_of_several_senders() -> None:
+    """The same in a turn of two: everyone else has both batches, and the answers behind them go out."""
+    stage = Stage()
+    topic, broken = stage.join("t")
+    _, other = stage.join("t")
+    answers: list[bytes] = []
+
+    def fail(data: bytes) -> int:
+        raise RuntimeError("broken")
+
+    topic.connect(broken, fail)
+    stage.topics.alone_from = NEVER
+    stage.topics.publish(topic, None, message("a"), 1, stage.clock())
+    stage.topics.publish(topic, broken, message("b"), 1, stage.clock())
+    stage.topics.answer(answers.append, b"pong")
+    stage.loop.run()
+    assert other.got == message("a") + message("b")
+    assert isinstance(broken.fault_of, RuntimeError)
+    assert answers == [b"pong"]
+    assert (topic.delivered, stage.topics.delivered) == (2, 2)
+    assert stage.topics.sent_bytes == len(other.got)
+
+
+def test_senders_by_turns_each_get_the_others_messages_in_order() -> None:
+    """A b b c a b: whoever is cut out twice, or twice in a row, gets exactly what the others sent."""
+    stage = Stage()
+    topic, a = stage.join("t")
+    members = {"a": a, "b": stage.join("t")[1], "c": stage.join("t")[1], "d": stage.join("t")[1]}
+    stage.topics.alone_from = NEVER
+    turn = [(name, f"{number} of {name}" * (number + 1)) for number, name in enumerate("abbcab")]
+    for name, text in turn:
+        stage.topics.publish(topic, members[name], message(text), 1, stage.clock())
+    stage.loop.run()
+    for name, member in members.items():
+        assert member.got == b"".join(message(text) for sender, text in turn if sender != name)
+    assert topic.delivered == stage.topics.delivered == 4 + 3 + 5 + 6
+    assert stage.topics.sent_bytes == sum(len(member.got) for member in members.values())
+
+
+def test_one_sender_often_in_a_turn_is_one_batch() -> None:
+    """What it published in many pieces arrives joined, in one write for each, and not at its own end."""
+    stage = Stage()
+    topic, sender = stage.join("t")
+    _, member = stage.join("t")
+    writes: list[bytes] = []
+
+    def take(data: bytes) -> int:
+        writes.append(data)
+        return len(data)
+
+    topic.connect(member, take)
+    stage.topics.alone_from = NEVER
+    for text in "abc":
+        stage.topics.publish(topic, sender, message(text), 1, stage.clock())
+    stage.loop.run()
+    assert writes == [message("a") + message("b") + message("c")]
+    assert sender.got == b""
+    assert topic.delivered == 3
 
 
 # -- senders that wait

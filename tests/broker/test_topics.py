@@ -22,6 +22,9 @@ class Member:
         self.got += data
         return len(data)
 
+    def fail(self, data: bytes) -> int:
+        raise RuntimeError("broken")
+
     def spill(self, rest: bytes) -> None:
         self.got += rest
 
@@ -232,10 +235,7 @@ def test_send_that_breaks_costs_only_the_member_it_belongs_to() -> None:
     topic, broken = stage.join("t")
     _, other = stage.join("t")
 
-    def fail(data: bytes) -> int:
-        raise RuntimeError("broken")
-
-    topic.connect(broken, fail)
+    topic.connect(broken, broken.fail)
     stage.topics.publish(topic, None, message("a"), 1, stage.clock())
     assert other.got == message("a")
     assert broken.got == b""
@@ -250,10 +250,7 @@ def test_send_that_breaks_costs_nobody_else_messages_of_several_senders() -> Non
     _, other = stage.join("t")
     answers: list[bytes] = []
 
-    def fail(data: bytes) -> int:
-        raise RuntimeError("broken")
-
-    topic.connect(broken, fail)
+    topic.connect(broken, broken.fail)
     stage.topics.alone_from = NEVER
     stage.topics.publish(topic, None, message("a"), 1, stage.clock())
     stage.topics.publish(topic, broken, message("b"), 1, stage.clock())

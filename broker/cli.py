@@ -202,8 +202,13 @@ def sub(
     timeout: Annotated[float, typer.Option(help="Seconds for connecting.")] = 10.0,
 ) -> None:
     """Print every message of a topic, one a line. Exit code 1: the broker refused or closed."""
-    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
+    try:
         _client(_print_messages(url, count, timeout))
+    except KeyboardInterrupt:
+        pass
+    except BrokenPipeError:
+        # Python still holds the line that nobody took, and would complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 async def _print_messages(url: str, count: int, timeout: float) -> None:

@@ -23,8 +23,9 @@ def command(*arguments: str) -> list[str]:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return the environment of a child: ours without settings, with these variables."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("WSBROKER_")}
+    """Return the environment of a child: ours without settings, with these variables; output is buffered as usual."""
+    alien = ("WSBROKER_", "PYTHONUNBUFFERED")
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(alien)}
     return ours | {"PYTHONPATH": str(ROOT)} | variables
 
 

@@ -56,8 +56,9 @@ def fault(*arguments: str, code: int = 1, stdin: bytes = b"", **variables: str) 
 
 
 def environment(variables: dict[str, str]) -> dict[str, str]:
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("OTP_PI_", "NO_COLOR"))}
-    return ours | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | variables
+    alien = ("OTP_PI_", "NO_COLOR", "PYTHONUNBUFFERED")
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(alien)}
+    return ours | {"PYTHONPATH": str(ROOT)} | variables
 
 
 class Process:

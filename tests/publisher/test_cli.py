@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import re
 import signal
 import subprocess
@@ -230,7 +229,6 @@ def served(config: Path, tmp_path: Path) -> Iterator[tuple[str, "subprocess.Pope
             *("--password-file", str(accounts), "--port", "0"),
         ],
         cwd=ROOT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
         stderr=subprocess.PIPE,
         text=True,
     )

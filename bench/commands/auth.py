@@ -12,7 +12,7 @@ from bench.peers.ours import Ours
 from bench.process import running
 from bench.report import Table, number, percent, progress
 from bench.selection import BASELINE
-from bench.stats import median, percentile, spread
+from bench.stats import median, spread, tail
 
 BUDGET = 180.0
 QUICK_BUDGET = 60.0
@@ -85,14 +85,14 @@ class Auth:
 
 def _row(cost: int, kind: str, results: list[HandshakeResult]) -> list[str]:
     each = [result.broker_cpu / max(result.accepted, 1) * 1e3 for result in results]
-    waits = [second * 1e3 for result in results for second in result.seconds] or [0.0]
+    waits = [second * 1e3 for result in results for second in result.seconds]
     return [
         str(cost),
         kind,
         number(median(each)),
         percent(spread(each)),
-        number(percentile(waits, 50)),
-        number(percentile(waits, 99)),
+        number(tail(waits, 50)),
+        number(tail(waits, 99)),
         f"{median([result.wall for result in results]):.2f}" if kind == "new" else "-",
         str(sum(sum(result.refused.values()) for result in results)),
     ]

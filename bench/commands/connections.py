@@ -13,7 +13,7 @@ from bench.peers.ours import Ours
 from bench.process import Running, running
 from bench.report import Table, number, percent, progress, ratio
 from bench.selection import BASELINE
-from bench.stats import median, percentile, spread
+from bench.stats import distribution, median, spread, tail
 
 BUDGET = 300.0
 QUICK_BUDGET = 90.0
@@ -149,14 +149,13 @@ class Connections:
 def _arrival_document(arrival: Arrival) -> dict[str, Any]:
     document = asdict(arrival)
     seconds = document["result"].pop("seconds")
-    waits = {str(level): percentile(seconds, level) for level in (50, 90, 99, 100)} if seconds else {}
-    return {**document, "accepted": arrival.result.accepted, "wait_seconds": waits}
+    return {**document, "accepted": arrival.result.accepted, "wait_seconds": distribution(seconds)}
 
 
 def _row(group: list[Arrival], base: list[Arrival] | None) -> list[str]:
     costs = [arrival.cpu_us for arrival in group]
     ours = median([arrival.cpu_us for arrival in base]) if base else None
-    waits = [wait for arrival in group for wait in arrival.result.seconds] or [0.0]
+    waits = [wait * 1e3 for arrival in group for wait in arrival.result.seconds]
     walls = [arrival.result.wall for arrival in group]
     held = group[0].kind != "remembered"
     return [
@@ -167,8 +166,8 @@ def _row(group: list[Arrival], base: list[Arrival] | None) -> list[str]:
         percent(spread(costs)),
         ratio(median(costs), ours),
         number(1e6 / median(costs)) if median(costs) else "-",
-        number(percentile(waits, 50) * 1e3),
-        number(percentile(waits, 99) * 1e3),
+        number(tail(waits, 50)),
+        number(tail(waits, 99)),
         f"{median(walls):.2f}" if held else "-",
         str(sum(sum(arrival.result.refused.values()) for arrival in group)),
         percent(median([arrival.result.broker_cpu / arrival.result.wall for arrival in group])),

@@ -20,7 +20,7 @@ from bench.machine import Cores
 from bench.peers import Peer
 from bench.process import Running, running, spawn, stop
 from bench.report import Table, number, percent, progress, ratio
-from bench.stats import median, percentile
+from bench.stats import distribution, median, tail
 from bench.wire import PLAIN, client_frame, numbered_payload, server_frame
 
 BUDGET = 900.0
@@ -138,7 +138,7 @@ class Latency:
         with running(peer, cores.broker) as broker:
             trips = measure(broker, mode, turn, cores, self.seconds)
         self.trips.append(trips)
-        p99 = number(percentile(trips.milliseconds, 99)) if trips.milliseconds else "no answer"
+        p99 = number(tail(trips.milliseconds, 99)) if trips.milliseconds else "no answer"
         progress(f"{mode:18} round {turn + 1}/{self.rounds}  {peer.name:11} p99 {p99} ms")
 
     def document(self) -> dict[str, Any]:
@@ -166,17 +166,16 @@ def _all(group: list[Trips]) -> list[float]:
 
 def _row(group: list[Trips], quiet: list[Trips] | None) -> list[str]:
     trips = _all(group)
-    figures = [number(percentile(trips, level)) for level in (50, 99, 100)] if trips else ["-"] * 3
-    calm = percentile(_all(quiet), 99) if quiet and _all(quiet) else None
-    by_round = [number(percentile(part.milliseconds, 99)) for part in group if part.milliseconds]
+    p99, calm = tail(trips, 99), tail(_all(quiet or []), 99)
+    by_round = [number(tail(part.milliseconds, 99)) for part in group]
     return [
         group[0].mode,
         group[0].peer,
-        figures[0],
-        figures[1],
+        number(tail(trips, 50)),
+        number(p99),
         " ".join(by_round),
-        figures[2],
-        ratio(percentile(trips, 99), calm) if trips else "-",
+        number(tail(trips, 100)),
+        "-" if p99 is None else ratio(p99, calm),
         str(len(trips)),
         str(sum(part.unanswered for part in group)),
         number(median([part.flood["frames"] / part.flood["seconds"] for part in group])),
@@ -189,9 +188,7 @@ def _row(group: list[Trips], quiet: list[Trips] | None) -> list[str]:
 def _trips_document(trips: Trips) -> dict[str, Any]:
     document = asdict(trips)
     samples = document.pop("milliseconds")
-    levels = (1, 5, 10, 25, 50, 75, 90, 95, 99, 99.9, 100)
-    spots = {str(level): percentile(samples, level) for level in levels} if samples else {}
-    return {**document, "trips": len(samples), "milliseconds": spots}
+    return {**document, "trips": len(samples), "milliseconds": distribution(samples)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -19,7 +19,7 @@ from bench.peers import Peer
 from bench.process import Running, running
 from bench.report import Table, number, percent, progress
 from bench.selection import BASELINE
-from bench.stats import median, percentile
+from bench.stats import distribution, median, tail
 from otp.publisher import AsyncPublisher
 from otp.publisher.config import load
 
@@ -156,7 +156,7 @@ class Walks:
         way = taken.way
         progress(
             f"path, {way.modems} modems, network {way.delay:g} s, {way.at_once} at once  "
-            f"p50 {number(percentile(taken.milliseconds, 50))} ms, p99 {number(percentile(taken.milliseconds, 99))} ms"
+            f"p50 {number(tail(taken.milliseconds, 50))} ms, p99 {number(tail(taken.milliseconds, 99))} ms"
         )
 
     def document(self) -> dict[str, Any]:
@@ -165,8 +165,8 @@ class Walks:
         for taken in self.walks:
             document = asdict(taken)
             samples = document.pop("milliseconds")
-            spots = {str(level): percentile(samples, level) for level in (1, 50, 90, 99, 99.9, 100)}
-            runs.append({**document.pop("way"), **document, "messages": len(samples), "milliseconds": spots})
+            way, spots = document.pop("way"), distribution(samples)
+            runs.append({**way, **document, "messages": len(samples), "milliseconds": spots})
         return {"runs": runs, "ends_at": "the telephone behind an emulated modem"}
 
     def tables(self) -> list[Table]:
@@ -193,7 +193,7 @@ def _row(group: list[Walk]) -> list[str]:
         f"{way.delay:g}",
         str(way.at_once),
         number(median([len(taken.milliseconds) / taken.wall for taken in group])),
-        *(number(percentile(samples, level)) for level in (50, 99)),
+        *(number(tail(samples, level)) for level in (50, 99)),
         number(median([taken.broker_cpu / len(taken.milliseconds) * 1e6 for taken in group])),
         number(median([taken.pi_cpu / len(taken.milliseconds) * 1e6 for taken in group])),
         percent(median([taken.pi_cpu / taken.wall for taken in group])),

@@ -17,7 +17,7 @@ from bench.peers import Peer
 from bench.process import Running, running
 from bench.report import Table, number, progress, ratio
 from bench.selection import BASELINE
-from bench.stats import median, percentile
+from bench.stats import distribution, median, tail
 from examples.ports import free_port
 
 BUDGET = 300.0
@@ -115,7 +115,7 @@ class Restarts:
         for restart in self.restarts:
             document = asdict(restart)
             waits = document.pop("waits")
-            runs.append({**document, "wait_seconds": {str(level): percentile(waits, level) for level in (50, 99, 100)}})
+            runs.append({**document, "wait_seconds": distribution(waits)})
         return {"runs": runs, "failures": self.failures}
 
     def tables(self) -> list[Table]:
@@ -142,8 +142,8 @@ def _row(group: list[Restart], base: float | None) -> list[str]:
         f"{max(all_after) - min(all_after):.2f}",
         ratio(median(all_after), base),
         number(median([restart.broker_cpu / restart.clients * 1e6 for restart in group])),
-        number(percentile(waits, 50)),
-        number(percentile(waits, 99)),
+        number(tail(waits, 50)),
+        number(tail(waits, 99)),
         str(sum(restart.refused for restart in group)),
     ]
 

@@ -122,7 +122,8 @@ class MailServer:
 
 def abort(server: SMTP) -> None:
     """Cut the connection without a word; one that is closed has no transport any more."""
-    if server.transport is not None:
+    # asyncio's TLS transport of Python 3.11.2 is nobody's once it was closed twice, and `abort` then fails.
+    if server.transport is not None and getattr(server.transport, "_ssl_protocol", server) is not None:
         _transport(server).abort()
 
 
